@@ -1,0 +1,71 @@
+// Package settings reads a function's settings from its environment. A function names the settings that it needs, and
+// one that is missing or malformed ends the process at start with a sentence that says which: this is the only failure
+// of configuration that does. What is inside the secrets is checked when they are fetched.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// Reader collects what is wrong while settings are read, so that one start names every mistake.
+type Reader struct {
+	getenv func(string) string
+	errs   []error
+}
+
+// From returns a Reader over getenv, which is os.Getenv outside tests.
+func From(getenv func(string) string) *Reader { return &Reader{getenv: getenv} }
+
+// Required returns the setting called name, and notes when it is missing or blank.
+func (r *Reader) Required(name string) string {
+	v := strings.TrimSpace(r.getenv(name))
+	if v == "" {
+		r.errs = append(r.errs, fmt.Errorf("setting %s is missing: set it in the function's environment", name))
+	}
+	return v
+}
+
+// List returns the comma-separated items of the required setting called name, without blanks around them.
+func (r *Reader) List(name string) []string {
+	var items []string
+	for item := range strings.SplitSeq(r.Required(name), ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// BaseURL returns the optional setting called name, or def, as a base URL without a slash at its end. It must be https;
+// plain http is taken for a loopback host alone, where a local stand-in listens.
+func (r *Reader) BaseURL(name, def string) string {
+	v := strings.TrimSpace(r.getenv(name))
+	if v == "" {
+		return def
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		r.errs = append(r.errs, fmt.Errorf("setting %s must be a base URL such as https://host or https://host/path", name))
+		return ""
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		r.errs = append(r.errs, fmt.Errorf("setting %s must be https (http is taken for a loopback address alone)", name))
+		return ""
+	}
+	return strings.TrimRight(v, "/")
+}
+
+// Err returns what was wrong with the settings read so far, or nil.
+func (r *Reader) Err() error { return errors.Join(r.errs...) }
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,72 @@
+package settings_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"wechat-parking-gateway/shared/settings"
+)
+
+func env(pairs map[string]string) func(string) string {
+	return func(name string) string { return pairs[name] }
+}
+
+func TestEveryMissingSettingIsNamed(t *testing.T) {
+	r := settings.From(env(map[string]string{"B": " "}))
+	r.Required("A")
+	r.List("B")
+	got := fmt.Sprint(r.Err())
+	want := "setting A is missing: set it in the function's environment\nsetting B is missing: set it in the function's environment"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestList(t *testing.T) {
+	r := settings.From(env(map[string]string{"IDS": "a, b ,,c"}))
+	if got, want := r.List("IDS"), []string{"a", "b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if r.Err() != nil {
+		t.Errorf("got %v, want no error", r.Err())
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	tests := []struct {
+		name, in, want string
+		ok             bool
+	}{
+		{"absent takes the default", "", "https://default.example", true},
+		{"https", "https://api.mch.weixin.qq.com", "https://api.mch.weixin.qq.com", true},
+		{"slash at the end", "https://host.example/prefix/", "https://host.example/prefix", true},
+		{"http on loopback", "http://127.0.0.1:8080", "http://127.0.0.1:8080", true},
+		{"http on localhost", "http://localhost:8080", "http://localhost:8080", true},
+		{"http on IPv6 loopback", "http://[::1]:8080", "http://[::1]:8080", true},
+		{"http elsewhere", "http://host.example", "", false},
+		{"no scheme", "host.example", "", false},
+		{"other scheme", "ftp://host.example", "", false},
+		{"query", "https://host.example/?a=b", "", false},
+		{"credentials", "https://user:secret@host.example", "", false},
+		{"not a URL", "https://host.example/%zz", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := settings.From(env(map[string]string{"URL": tt.in}))
+			if got := r.BaseURL("URL", "https://default.example"); got != tt.want || (r.Err() == nil) != tt.ok {
+				t.Errorf("got %q, %v, want %q, ok %v", got, r.Err(), tt.want, tt.ok)
+			}
+		})
+	}
+}
+
+func Example() {
+	r := settings.From(env(map[string]string{"IDEMPOTENCY_TABLE": "table"}))
+	fmt.Println(r.Required("IDEMPOTENCY_TABLE"))
+	r.Required("MERCHANT_SECRET_ID")
+	fmt.Println(r.Err())
+	// Output:
+	// table
+	// setting MERCHANT_SECRET_ID is missing: set it in the function's environment
+}

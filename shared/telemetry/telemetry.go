@@ -1,0 +1,135 @@
+// Package telemetry writes what an operator may know of a request, and nothing else: one structured line for each
+// request, of fields from a closed list. A plate or an openid appears only as a hash keyed with the operator's own
+// log_hash_key, by which a car's visit can be found again; a key, a secret, a body or a URL never appears.
+package telemetry
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"sync"
+)
+
+// Key is the name of a field that may be logged. The constants below are all of them: a record's other attributes are
+// dropped on their way out, so that a careless call fails closed.
+type Key string
+
+// The fields of log lines.
+const (
+	RequestID   Key = "request_id"  // API Gateway's, which the caller sees as Request-Id
+	Route       Key = "route"       // the template's route key, never the path
+	VendorID    Key = "vendor_id"   // as configured; absent until the vendor is known
+	WebhookID   Key = "webhook_id"  // the vendor's id of the fact
+	Status      Key = "status"      // HTTP status answered
+	Code        Key = "code"        // problem code answered
+	Reason      Key = "reason"      // why a callback was refused, or why something of ours failed
+	PlateHash   Key = "plate_hash"  // keyed hash, see Hash
+	OpenIDHash  Key = "openid_hash" // keyed hash, see Hash
+	EventID     Key = "event_id"    // evt_…
+	EventType   Key = "event_type"  // the type as vendors see it
+	Events      Key = "events"      // messages put on the queue
+	Replayed    Key = "replayed"    // the answer was a stored one
+	Tries       Key = "tries"       // calls made to WeChat Pay
+	WeChatHTTP  Key = "wechatpay_http_status"
+	WeChatCode  Key = "wechatpay_code"
+	SignSerial  Key = "wechatpay_serial" // id of WeChat Pay's key that a message names: public, at most 64 characters
+	Duration    Key = "duration_ms"
+	Secret      Key = "secret" // name of a secret in Secrets Manager
+	Error       Key = "error"  // what an AWS service or a parser of ours said; such errors carry no document
+	Stale       Key = "stale"  // an older secret was served
+	Panic       Key = "panic"
+	Stack       Key = "stack"
+	ServiceCall Key = "call" // the AWS action that failed
+)
+
+var allowed = map[string]bool{
+	string(RequestID): true, string(Route): true, string(VendorID): true, string(WebhookID): true, string(Status): true,
+	string(Code): true, string(Reason): true, string(PlateHash): true, string(OpenIDHash): true, string(EventID): true,
+	string(EventType): true, string(Events): true, string(Replayed): true, string(Tries): true, string(WeChatHTTP): true,
+	string(WeChatCode): true, string(SignSerial): true, string(Duration): true, string(Secret): true, string(Error): true, string(Stale): true, string(Panic): true,
+	string(Stack): true, string(ServiceCall): true,
+}
+
+// NewLogger returns a logger that writes through next and drops every attribute whose key is not a Key above.
+func NewLogger(next slog.Handler) *slog.Logger { return slog.New(allowList{next}) }
+
+type allowList struct{ next slog.Handler }
+
+func (h allowList) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.next.Enabled(ctx, level)
+}
+
+func (h allowList) Handle(ctx context.Context, r slog.Record) error {
+	kept := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		if allowed[a.Key] {
+			kept.AddAttrs(a)
+		}
+		return true
+	})
+	return h.next.Handle(ctx, kept)
+}
+
+func (h allowList) WithAttrs(attrs []slog.Attr) slog.Handler {
+	kept := make([]slog.Attr, 0, len(attrs))
+	for _, a := range attrs {
+		if allowed[a.Key] {
+			kept = append(kept, a)
+		}
+	}
+	return allowList{h.next.WithAttrs(kept)}
+}
+
+// WithGroup opens no group: every field has one name, at the top level.
+func (h allowList) WithGroup(string) slog.Handler { return h }
+
+// Line collects the fields of one request's log line. It is safe for concurrent use.
+type Line struct {
+	mu    sync.Mutex
+	attrs []slog.Attr
+}
+
+type lineKey struct{}
+
+// Begin returns a context in which Set adds to the returned Line.
+func Begin(ctx context.Context) (context.Context, *Line) {
+	l := &Line{attrs: make([]slog.Attr, 0, 12)}
+	return context.WithValue(ctx, lineKey{}, l), l
+}
+
+// Set notes a field of the request's log line. Outside a request it does nothing.
+func Set(ctx context.Context, key Key, value any) {
+	l, ok := ctx.Value(lineKey{}).(*Line)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.attrs {
+		if l.attrs[i].Key == string(key) {
+			l.attrs[i].Value = slog.AnyValue(value)
+			return
+		}
+	}
+	l.attrs = append(l.attrs, slog.Any(string(key), value))
+}
+
+// Write logs the line once, at the end of the request.
+func (l *Line) Write(ctx context.Context, logger *slog.Logger, level slog.Level, message string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	logger.LogAttrs(ctx, level, message, l.attrs...)
+}
+
+// Hash returns 16 hex digits of HMAC-SHA256 of value under the operator's log_hash_key: enough to find a plate's lines,
+// useless to whoever lacks the key. Without a key there is no hash at all, since plates are few enough to be guessed.
+func Hash(key []byte, value string) string {
+	if len(key) == 0 || value == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(value))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
