@@ -32,10 +32,10 @@ const MaxBody = 64 << 10
 // commas; other senders of the same event do neither, so both spellings of a name are gathered here.
 type Header map[string][]string
 
-// Get returns the one value of the header called name (lower-case), and how many values it has. A caller that must not
+// Get returns the first value of the header called name, in any case, and how many values it has. A caller that must not
 // be fooled by a second value looks at the count.
 func (h Header) Get(name string) (value string, count int) {
-	values := h[name]
+	values := h[strings.ToLower(name)]
 	if len(values) == 0 {
 		return "", 0
 	}

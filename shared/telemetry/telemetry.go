@@ -99,10 +99,10 @@ func Begin(ctx context.Context) (context.Context, *Line) {
 	return context.WithValue(ctx, lineKey{}, l), l
 }
 
-// Set notes a field of the request's log line. Outside a request it does nothing.
+// Set notes a field of the request's log line; an empty text is left out. Outside a request it does nothing.
 func Set(ctx context.Context, key Key, value any) {
 	l, ok := ctx.Value(lineKey{}).(*Line)
-	if !ok {
+	if !ok || value == "" {
 		return
 	}
 	l.mu.Lock()

@@ -1,0 +1,4 @@
+package idempotency
+
+// NewFakeAPI gives the example a table in memory.
+func NewFakeAPI() API { return newFake() }

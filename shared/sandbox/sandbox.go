@@ -1,0 +1,76 @@
+// Package sandbox is what every function does at its start: read its settings, make its logger and its AWS
+// configuration, and fetch its secrets while Lambda's init phase runs, when the processor is at its fastest.
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"wechat-parking-gateway/shared/awsenv"
+	"wechat-parking-gateway/shared/secrets"
+	"wechat-parking-gateway/shared/settings"
+	"wechat-parking-gateway/shared/telemetry"
+)
+
+const (
+	// awsTry bounds one try of a call to an AWS service.
+	awsTry = 800 * time.Millisecond
+	// initBudget bounds the fetch of secrets in the init phase, which Lambda gives 10 s.
+	initBudget = 2 * time.Second
+)
+
+// Box is a function's surroundings.
+type Box struct {
+	Settings *settings.Reader
+	Logger   *slog.Logger
+	getenv   func(string) string
+}
+
+// Open returns the surroundings that getenv describes, which is os.Getenv in a function.
+func Open(getenv func(string) string) *Box {
+	return &Box{
+		Settings: settings.From(getenv),
+		Logger:   telemetry.NewLogger(lambdacontext.NewLogHandler()),
+		getenv:   getenv,
+	}
+}
+
+// Ready returns the AWS configuration. A setting that is missing or malformed ends the process here, with one line for
+// each mistake: it is the only failure that does, since nothing but a new deployment mends it.
+func (b *Box) Ready() aws.Config {
+	config, err := awsenv.Config(b.getenv, awsTry)
+	if settingsErr := b.Settings.Err(); settingsErr != nil {
+		err = settingsErr
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return config
+}
+
+// Fetch returns a function that fills c.
+func Fetch[T any](c *secrets.Cache[T]) func(context.Context) {
+	return func(ctx context.Context) {
+		// A failure is logged by the cache, and the first request tries again: init never fails.
+		_, _ = c.Get(ctx)
+	}
+}
+
+// Warm runs fetches side by side, for at most 2 s.
+func Warm(fetches ...func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), initBudget)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, fetch := range fetches {
+		wg.Go(func() { fetch(ctx) })
+	}
+	wg.Wait()
+}
