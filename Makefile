@@ -1,0 +1,130 @@
+# Needs Go, Python 3 and make; everything else is installed into .venv. `make race` needs a C compiler too.
+
+GO ?= go
+PYTHON ?= python3
+# The functions' architecture. The template asks for arm64.
+GOARCH ?= arm64
+# How long `make fuzz` spends on each target.
+FUZZTIME ?= 60s
+
+# These are for the functions alone: tests and tools are built for this machine.
+unexport GOOS GOARCH
+
+# The end-to-end tests want .venv; plain `go test ./...` leaves them out.
+TAGS := -tags e2e
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
+
+FUNCTIONS := parkingsync vehiclenotify notifycallback
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[^ \t#]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: .venv parkctl ## Start the local stack, play one car's visit, serve until Ctrl-C
+	@exec build/parkctl local serve
+
+.PHONY: demo
+demo: .venv parkctl ## Play the visit and stop; fails if any step is wrong
+	@exec build/parkctl local demo
+
+.PHONY: test
+test: .venv ## Vet, and run every test
+	$(GO) vet $(TAGS) ./...
+	$(GO) test $(TAGS) ./...
+
+.PHONY: race
+race: .venv ## Run every test under the race detector
+	CGO_ENABLED=1 $(GO) test -race $(TAGS) ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target, one after the other, for FUZZTIME each
+	@mkdir -p build
+	@$(GO) test -list '^Fuzz' ./... >build/fuzz.list || { cat build/fuzz.list; exit 1; }
+	@awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' build/fuzz.list >build/fuzz.targets
+	@test -s build/fuzz.targets || { echo 'no fuzz target found' >&2; exit 1; }
+	@while read -r package target; do \
+		echo "$$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package" </dev/null || exit 1; \
+	done <build/fuzz.targets
+
+.PHONY: build
+build: $(FUNCTIONS:%=build-%) ## Build every function into build/functions/$(GOARCH)
+
+# With one toolchain, one commit gives the same bytes everywhere: what the environment could change is set here.
+# A GOFLAGS of the caller's is replaced; an empty one would let the one of `go env -w` through.
+compile = CGO_ENABLED=0 GOOS=linux GOARCH='$(GOARCH)' GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off \
+	$(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w -buildid=' -o '$(2)/bootstrap' ./functions/$(1)
+
+.PHONY: $(FUNCTIONS:%=build-%)
+$(FUNCTIONS:%=build-%): build-%:
+	$(call compile,$*,build/functions/$(GOARCH)/$*)
+
+# What SAM's makefile builder calls, by the names in template.yaml.
+artifacts = $(or $(ARTIFACTS_DIR),$(error ARTIFACTS_DIR is not set: it names the folder that the bootstrap goes into))
+
+.PHONY: build-ParkingSyncFunction build-VehicleNotifyFunction build-NotifyCallbackFunction
+build-ParkingSyncFunction:
+	$(call compile,parkingsync,$(artifacts))
+build-VehicleNotifyFunction:
+	$(call compile,vehiclenotify,$(artifacts))
+build-NotifyCallbackFunction:
+	$(call compile,notifycallback,$(artifacts))
+
+.PHONY: parkctl
+parkctl:
+	@$(GO) build -trimpath -buildvcs=false -o build/parkctl ./cmd/parkctl
+
+# The SAM CLI without an account, a profile, telemetry, its look for a newer version or anything left in the home folder.
+SAM := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u AWS_PROFILE -u AWS_ENDPOINT_URL GOARCH=arm64 \
+	AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1 \
+	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true \
+	SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR='$(CURDIR)/build/validate/samcli' $(BIN)/sam
+
+.PHONY: validate
+validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and build with SAM
+	@rm -rf build/validate && mkdir -p build/validate/samcli
+	@printf '{"telemetryEnabled": false, "lastVersionCheck": %s}\n' "$$(date +%s)" >build/validate/samcli/metadata.json
+	$(BIN)/python -B tools/python/check_samconfig_test.py
+	$(BIN)/python -B tools/python/check_samconfig.py samconfig.toml
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/python -B tools/python/expand_template.py template.yaml >build/validate/expanded.json
+	$(BIN)/cfn-lint build/validate/expanded.json
+	$(SAM) validate
+	$(SAM) build --build-dir build/validate/sam
+	@$(MAKE) --no-print-directory build GOARCH=arm64
+	@echo 'Each artifact is the bootstrap of make build, byte for byte, and nothing else:'
+	@for name in ParkingSync VehicleNotify NotifyCallback; do \
+		folder=$$(echo $$name | tr A-Z a-z); \
+		diff -r "build/validate/sam/$${name}Function" "build/functions/arm64/$$folder" || exit 1; \
+		echo "  $$name"; \
+	done
+
+.PHONY: lock
+lock: ## Resolve the Python requirements again (needs uv)
+	cd tools/python && UV_CUSTOM_COMPILE_COMMAND='make lock' && export UV_CUSTOM_COMPILE_COMMAND && \
+	set -- uv pip compile --quiet --universal --no-strip-extras --no-emit-index-url --python-version 3.10 --generate-hashes && \
+	"$$@" requirements-validate.in -o requirements-validate.txt && \
+	"$$@" -c requirements-validate.txt requirements-local.in -o requirements-local.txt
+
+.PHONY: clean
+clean: ## Remove what was built and installed
+	rm -rf build .aws-sam $(VENV)
+
+# A stamp is written last, so that an installation cut short is done again.
+.PHONY: .venv
+.venv: $(VENV)/local.stamp ## Install what the local stack and the end-to-end tests use
+
+$(VENV)/local.stamp: tools/python/requirements-local.txt
+	@echo 'installing the local AWS into $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/validate.stamp: tools/python/requirements-validate.txt $(VENV)/local.stamp
+	@echo 'installing the SAM CLI and cfn-lint into $(VENV)'
+	@$(PIP) -r $<
+	@touch $@

@@ -1,0 +1,196 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "wechat-parking-gateway/"
+
+// listed is what `go list -json` says of a package.
+type listed struct {
+	ImportPath string
+	Dir        string
+	Standard   bool
+	GoFiles    []string
+	Imports    []string
+}
+
+// list runs go list with the functions' own build settings.
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Standard,GoFiles,Imports", "-tags", "lambda.norpc"}, args...)...)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %q: %v", args, err)
+	}
+	var packages []listed
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("go list %q: %v", args, err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// floors puts the rooms one above the other: a package imports only packages of lower floors. What a floor may see of the
+// outside world stands in TestEdges.
+var floors = [][]string{
+	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry"},
+	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/awsenv", "shared/secrets"},
+	{"shared/merchant", "shared/vendor", "shared/httpapi"},
+	{"shared/wechatpay", "shared/sandbox"},
+	{"shared/vendorapi"},
+	{"functions/parkingsync", "functions/vehiclenotify", "functions/notifycallback"},
+}
+
+func floorOf(room string) int {
+	return slices.IndexFunc(floors, func(rooms []string) bool { return slices.Contains(rooms, room) })
+}
+
+// TestDirection: data flows one way, from the event to the signature, and nothing lower imports anything higher.
+func TestDirection(t *testing.T) {
+	for _, p := range list(t, "./shared/...", "./functions/...") {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		if strings.Contains(room, "/internal/") {
+			continue
+		}
+		floor := floorOf(room)
+		if floor < 0 {
+			t.Errorf("%s stands on no floor: give it one in architecture_test.go", room)
+			continue
+		}
+		for _, imported := range p.Imports {
+			below, ours := strings.CutPrefix(imported, module)
+			if ours && floorOf(below) >= floor {
+				t.Errorf("%s imports %s, which is not below it", room, below)
+			}
+			if ours && floorOf(below) < 0 {
+				t.Errorf("%s imports %s, which is not part of a function", room, below)
+			}
+		}
+	}
+}
+
+// TestEdges: AWS stays at the edges, and the cryptography knows no network.
+func TestEdges(t *testing.T) {
+	forbidden := []struct {
+		rooms, imports []string
+		why            string
+	}{
+		{
+			[]string{"shared/flatxml", "shared/signing", "shared/strictjson", "shared/stdwebhook", "shared/plate", "shared/problem", "shared/beijingtime"},
+			[]string{"net", "net/http", "os", "log/slog", "github.com/aws/"},
+			"it is pure: bytes, keys and a clock",
+		},
+		{
+			[]string{"shared/merchant", "shared/vendor", "shared/httpapi", "shared/wechatpay", "shared/vendorapi"},
+			[]string{"github.com/aws/"},
+			"AWS types stay in the stores, in package sandbox and in main",
+		},
+	}
+	for _, p := range list(t, "./shared/...") {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		for _, rule := range forbidden {
+			if !slices.Contains(rule.rooms, room) {
+				continue
+			}
+			for _, imported := range p.Imports {
+				if slices.ContainsFunc(rule.imports, func(f string) bool {
+					return imported == f || strings.HasSuffix(f, "/") && strings.HasPrefix(imported, f)
+				}) {
+					t.Errorf("%s imports %s, but %s", room, imported, rule.why)
+				}
+			}
+		}
+	}
+}
+
+// TestBootstraps: what tests and the local stack need never reaches a function, and neither does what only costs start-up
+// time and size there.
+func TestBootstraps(t *testing.T) {
+	forbidden := map[string]string{
+		"github.com/aws/aws-sdk-go-v2/config": "1 ms of start-up and half a megabyte; package awsenv reads what Lambda sets",
+		"github.com/spf13/cobra":              "parkctl's",
+		"go.yaml.in/yaml/v3":                  "the local stack's",
+		"github.com/standard-webhooks":        "the demo vendor's and tests'",
+		"github.com/google/go-cmp":            "tests'",
+		"pgregory.net/rapid":                  "tests'",
+		"go.uber.org/goleak":                  "tests'",
+		"testing":                             "tests'",
+		module + "local":                      "the local stack's",
+		module + "cmd":                        "parkctl's",
+	}
+	for _, p := range list(t, "-deps", "./functions/...") {
+		for prefix, why := range forbidden {
+			if p.ImportPath == prefix || strings.HasPrefix(p.ImportPath, prefix+"/") {
+				t.Errorf("a function links %s: %s", p.ImportPath, why)
+			}
+		}
+	}
+}
+
+// TestPackageDocs: every package says what it is for.
+func TestPackageDocs(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		documented := len(p.GoFiles) == 0
+		for _, name := range p.GoFiles {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = documented || file.Doc != nil
+		}
+		if !documented {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// maxBootstrap is the budget of one function's executable, for arm64, in bytes.
+const maxBootstrap = 10_000_000
+
+// TestBuild: make writes a static bootstrap and nothing else, within the budget of size, and twice the same bytes.
+func TestBuild(t *testing.T) {
+	for _, name := range []string{"ParkingSyncFunction", "VehicleNotifyFunction", "NotifyCallbackFunction"} {
+		t.Run(name, func(t *testing.T) {
+			var first []byte
+			for range 2 {
+				folder := t.TempDir()
+				cmd := exec.Command("make", "--silent", "build-"+name, "ARTIFACTS_DIR="+folder, "GOARCH=arm64")
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("make: %v\n%s", err, out)
+				}
+				entries, err := os.ReadDir(folder)
+				if err != nil || len(entries) != 1 || entries[0].Name() != "bootstrap" {
+					t.Fatalf("got %v, %v, want a bootstrap alone", entries, err)
+				}
+				built, err := os.ReadFile(filepath.Join(folder, "bootstrap"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(built) > maxBootstrap {
+					t.Errorf("got %d bytes, want at most %d", len(built), maxBootstrap)
+				}
+				if first != nil && !slices.Equal(built, first) {
+					t.Error("a second build gave other bytes")
+				}
+				first = built
+			}
+		})
+	}
+}

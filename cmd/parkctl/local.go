@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wechat-parking-gateway/local/stack"
+	"wechat-parking-gateway/local/transcript"
+	"wechat-parking-gateway/local/visit"
+)
+
+func localCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "local",
+		Short: "The gateway on this machine: the compiled functions, emulated AWS APIs, a WeChat Pay simulator",
+	}
+	cmd.AddCommand(serveCommand(), demoCommand(), triggerCommand())
+	return cmd
+}
+
+func serveCommand() *cobra.Command {
+	options := localOptions{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Build and start the local stack, play one car's visit, and serve until Ctrl-C",
+		Example: `  parkctl local serve
+  parkctl local serve --listen 127.0.0.1:9000 --no-visit`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), cmd.OutOrStdout(), options) },
+	}
+	options.register(cmd)
+	cmd.Flags().StringVar(&options.listen, "listen", "127.0.0.1:8080", "loopback address of the gateway's front; port 0 takes a free one")
+	cmd.Flags().BoolVar(&options.noVisit, "no-visit", false, "start without playing the visit")
+	return cmd
+}
+
+func demoCommand() *cobra.Command {
+	options := localOptions{listen: "127.0.0.1:0"}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Play one car's visit on a stack of its own and end; exit 1 if any step is wrong",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), cmd.OutOrStdout(), options) },
+	}
+	options.register(cmd)
+	return cmd
+}
+
+// localOptions are the flags of the commands that start a stack.
+type localOptions struct {
+	root, listen, functionLog string
+	noVisit                   bool
+}
+
+func (o *localOptions) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.root, "root", ".", "the project's folder, which holds template.yaml and the Makefile")
+	cmd.Flags().StringVar(&o.functionLog, "function-log", "", "file for the functions' log lines (default build/local/functions.log, - for the screen)")
+}
+
+// start builds and starts a stack, telling each step as it happens.
+func (o *localOptions) start(ctx context.Context, out io.Writer) (*stack.Stack, *transcript.Writer, func(), error) {
+	log := io.Writer(os.Stderr)
+	closeLog := func() {}
+	if o.functionLog != "-" {
+		path := o.functionLog
+		if path == "" {
+			path = filepath.Join(o.root, "build", "local", "functions.log")
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, nil, nil, err
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		log, closeLog = f, func() { _ = f.Close() }
+	}
+	tell := transcript.New(out, colour(out), time.Now)
+	started := time.Now()
+	s, err := stack.Start(ctx, stack.Options{
+		Root: o.root, Listen: o.listen, FunctionLog: log, Observe: visit.Heard(tell),
+		Progress: func(what string) {
+			fmt.Fprintf(out, "%6.1f s  %s\n", time.Since(started).Seconds(), what)
+		},
+	})
+	if err != nil {
+		closeLog()
+		return nil, nil, nil, err
+	}
+	return s, tell, func() { s.Close(); closeLog() }, nil
+}
+
+func play(ctx context.Context, s *stack.Stack, tell *transcript.Writer) error {
+	return visit.Play(ctx, visit.Stage{
+		Vendor: s.Vendor, WeChatPay: s.WeChatPay, BaseURL: s.URL, Events: s.Events, Tell: tell, Now: time.Now,
+	})
+}
+
+func demo(ctx context.Context, out io.Writer, options localOptions) error {
+	s, tell, stop, err := options.start(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	err = play(ctx, s, tell)
+	told, failed := tell.Steps()
+	fmt.Fprintf(out, "\n%d steps, %d wrong.\n", told, failed)
+	return err
+}
+
+func serve(ctx context.Context, out io.Writer, options localOptions) error {
+	s, tell, stop, err := options.start(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := s.WriteState(); err != nil {
+		return err
+	}
+	defer s.RemoveState()
+	if !options.noVisit {
+		if err := play(ctx, s, tell); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "\n%s", nextSteps(s))
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(out, "\nStopping.")
+		return nil
+	case err := <-s.Broken():
+		return err
+	}
+}
+
+// nextSteps is what the reader can paste next.
+func nextSteps(s *stack.Stack) string {
+	tool, err := os.Executable()
+	if wd, wdErr := os.Getwd(); err == nil && wdErr == nil {
+		if relative, err := filepath.Rel(wd, tool); err == nil && !strings.HasPrefix(relative, "..") {
+			tool = relative
+		}
+	}
+	return fmt.Sprintf(`The gateway serves on %[1]s until Ctrl-C. In another terminal:
+
+    %[2]s call parking --state IN                 a member's car drives in
+    %[2]s call entry --plate 京A12345               ask whether a car may leave by password-free payment
+    %[2]s call parking --plate 粤b888888             see how a mistake is answered
+    %[2]s local trigger blocked                   WeChat Pay reports that the plate is blocked
+    %[2]s local trigger paid                      a member pays in the mall
+    %[2]s local trigger forged                    a forger tries
+    curl -i -X POST %[1]s/v1/callbacks/businesscircle -d '{}'
+
+The functions log to %[3]s; the AWS APIs are emulated at %[4]s.
+`, s.URL, tool, s.FunctionLogHint(), s.AWSEndpoint)
+}
+
+func triggerCommand() *cobra.Command {
+	var root string
+	cmd := &cobra.Command{
+		Use:   "trigger {" + strings.Join(stack.Triggers(), "|") + "}",
+		Short: "Let the running local stack's WeChat Pay send a callback, and show what became of it",
+		Example: `  parkctl local trigger blocked
+  parkctl local trigger probe`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: stack.Triggers(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return trigger(cmd.Context(), cmd.OutOrStdout(), root, args[0])
+		},
+	}
+	cmd.Flags().StringVar(&root, "root", ".", "the project's folder")
+	return cmd
+}
+
+func trigger(ctx context.Context, out io.Writer, root, kind string) error {
+	state, err := stack.ReadState(root)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, state.ControlURL+"/trigger/"+kind, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("the local stack does not answer; start it with: parkctl local serve")
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the local stack answered %s: %s", res.Status, bytes.TrimSpace(body))
+	}
+	return printJSON(out, body)
+}
+
+// printJSON prints a JSON text indented, as it came otherwise.
+func printJSON(out io.Writer, body []byte) error {
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, body, "", "  "); err != nil {
+		pretty.Reset()
+		pretty.Write(body)
+	}
+	_, err := fmt.Fprintln(out, strings.TrimSpace(pretty.String()))
+	return err
+}
+
+// colour tells whether out is a terminal whose user has not asked for plain text (https://no-color.org).
+func colour(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || slices.Contains([]string{"", "dumb"}, os.Getenv("TERM")) {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

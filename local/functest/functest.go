@@ -1,0 +1,352 @@
+// Package functest lets a function's handlers run inside a test: secrets and claims held in memory, WeChat Pay behind an
+// http.RoundTripper without a socket, API Gateway's events and a vendor's signature made by hand, and a log that fails
+// the test when anything stands in it that belongs in no log.
+//
+// Only tests may import it.
+package functest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"wechat-parking-gateway/local/fixture"
+	"wechat-parking-gateway/shared/idempotency"
+	"wechat-parking-gateway/shared/stdwebhook"
+	"wechat-parking-gateway/shared/telemetry"
+)
+
+// NewWorld returns a world of its own whose RSA keys are those of every other world of the test binary: making keys
+// takes longer than any test.
+func NewWorld(t testing.TB) *fixture.World {
+	t.Helper()
+	first, err := world()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := *first
+	clone(t, &w.Merchant)
+	clone(t, &w.MerchantKey)
+	clone(t, &w.Vendors)
+	w.WeChatPay.Merchants = slices.Clone(w.WeChatPay.Merchants)
+	w.WeChatPay.APIv2Keys = slices.Clone(w.WeChatPay.APIv2Keys)
+	w.WeChatPay.MerchantKeys = maps.Clone(w.WeChatPay.MerchantKeys)
+	return &w
+}
+
+var world = sync.OnceValues(func() (*fixture.World, error) { return fixture.New(time.Now) })
+
+func clone[T any](t testing.TB, v *T) {
+	t.Helper()
+	b := Document(t, v)
+	var copied T
+	if err := json.Unmarshal(b, &copied); err != nil {
+		t.Fatal(err)
+	}
+	*v = copied
+}
+
+// Document returns the bytes of a secret.
+func Document(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Private returns the words of w that must stand in no log line and no error: keys and secrets, plates and openids.
+func Private(w *fixture.World) []string {
+	words := []string{fixture.Plate, fixture.OpenID, w.Merchant.LogHashKey, w.MerchantKey.PrivateKey}
+	words = append(words, w.Merchant.APIv2Keys...)
+	words = append(words, w.Merchant.APIv3Keys...)
+	for _, v := range w.Vendors.Vendors {
+		words = append(words, v.RequestSecrets...)
+		words = append(words, v.WebhookSecrets...)
+	}
+	return words
+}
+
+// Log takes a function's lines. When the test ends, none of the private words may stand in any.
+type Log struct {
+	mu      sync.Mutex
+	out     bytes.Buffer
+	private []string
+}
+
+// NewLog returns a log in which none of private may stand.
+func NewLog(t testing.TB, private ...string) *Log {
+	t.Helper()
+	l := &Log{}
+	l.Never(private...)
+	t.Cleanup(func() {
+		if leak := l.Leak(l.String()); leak != "" {
+			t.Errorf("the log holds %q, which belongs in no log:\n%s", leak, l)
+		}
+	})
+	return l
+}
+
+// Never adds private words. Of a word of several lines, such as PEM, each line counts.
+func (l *Log) Never(private ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, word := range private {
+		for line := range strings.Lines(word) {
+			line = strings.TrimSpace(line)
+			if line != "" && !strings.HasPrefix(line, "-----") {
+				l.private = append(l.private, line)
+			}
+		}
+	}
+}
+
+// Leak returns the first private word that stands in text, or "".
+func (l *Log) Leak(text string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, word := range l.private {
+		if strings.Contains(text, word) {
+			return word
+		}
+	}
+	return ""
+}
+
+// Write takes a line.
+func (l *Log) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(line)
+}
+
+// String returns all lines.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.String()
+}
+
+// Logger returns the functions' own logger, writing JSON lines to the log.
+func (l *Log) Logger() *slog.Logger { return telemetry.NewLogger(slog.NewJSONHandler(l, nil)) }
+
+// Last returns the fields of the last line, as text.
+func (l *Log) Last(t testing.TB) map[string]string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(l.String()), "\n")
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &fields); err != nil {
+		t.Fatalf("the last log line is no JSON: %v", err)
+	}
+	texts := make(map[string]string, len(fields))
+	for name, v := range fields {
+		texts[name] = fmt.Sprint(v)
+	}
+	return texts
+}
+
+// ErrDown is what things say that a test has switched off.
+var ErrDown = errors.New("switched off by the test")
+
+// Source is a cached secret without Secrets Manager: a value, an error instead, or a newer value that the next Refresh
+// brings. It is not safe for concurrent use.
+type Source[T any] struct {
+	Value     T
+	Err       error
+	Next      *T
+	Gets      int
+	Refreshes int
+}
+
+// Get returns the value or the error.
+func (s *Source[T]) Get(context.Context) (T, error) {
+	s.Gets++
+	return s.Value, s.Err
+}
+
+// Refresh brings the newer value, once.
+func (s *Source[T]) Refresh(context.Context) (T, bool, error) {
+	s.Refreshes++
+	changed := s.Next != nil
+	if changed {
+		s.Value, s.Next = *s.Next, nil
+	}
+	return s.Value, changed, s.Err
+}
+
+// Claims is the record of webhook-ids in memory: each id has one fingerprint and, once completed, one answer.
+type Claims struct {
+	ClaimErr, CompleteErr, ReleaseErr error
+	// Calls are the calls that were made: claim, complete <status>, release.
+	Calls []string
+	// Keys are the keys that were claimed.
+	Keys []idempotency.Key
+
+	mu      sync.Mutex
+	records map[idempotency.Key]*record
+}
+
+type record struct {
+	fingerprint [32]byte
+	claim       *idempotency.Claim
+	answer      *idempotency.Answer
+}
+
+// Claim claims key, replays its answer or says why not.
+func (c *Claims) Claim(_ context.Context, key idempotency.Key, fingerprint [32]byte, _ time.Time) (idempotency.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Calls, c.Keys = append(c.Calls, "claim"), append(c.Keys, key)
+	if c.ClaimErr != nil {
+		return idempotency.Result{}, c.ClaimErr
+	}
+	switch r := c.records[key]; {
+	case r == nil:
+		if c.records == nil {
+			c.records = make(map[idempotency.Key]*record)
+		}
+		c.records[key] = &record{fingerprint: fingerprint, claim: new(idempotency.Claim)}
+		return idempotency.Result{Outcome: idempotency.Claimed, Claim: c.records[key].claim}, nil
+	case r.fingerprint != fingerprint:
+		return idempotency.Result{Outcome: idempotency.Mismatch}, nil
+	case r.answer != nil:
+		return idempotency.Result{Outcome: idempotency.Replay, Answer: *r.answer}, nil
+	}
+	return idempotency.Result{Outcome: idempotency.Running, RetryAfter: 7 * time.Second}, nil
+}
+
+// Complete keeps an answer.
+func (c *Claims) Complete(_ context.Context, claim *idempotency.Claim, answer idempotency.Answer) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Calls = append(c.Calls, "complete "+strconv.Itoa(answer.Status))
+	if c.CompleteErr != nil {
+		return c.CompleteErr
+	}
+	for _, r := range c.records {
+		if r.claim == claim {
+			r.answer = &answer
+		}
+	}
+	return nil
+}
+
+// Release frees an id.
+func (c *Claims) Release(_ context.Context, claim *idempotency.Claim) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Calls = append(c.Calls, "release")
+	if c.ReleaseErr != nil {
+		return c.ReleaseErr
+	}
+	maps.DeleteFunc(c.records, func(_ idempotency.Key, r *record) bool { return r.claim == claim })
+	return nil
+}
+
+// Event is an HTTP API's event of payload format 2.0.
+type Event struct {
+	Route, RequestID, Domain string
+	Path, Header             map[string]string
+	Body                     string
+	Base64                   bool
+}
+
+// JSON returns the event as Lambda gets it.
+func (e Event) JSON(t testing.TB) []byte {
+	t.Helper()
+	return Document(t, map[string]any{
+		"version": "2.0", "routeKey": e.Route, "rawPath": "/stage/not/to/be/read", "rawQueryString": "",
+		"headers": e.Header, "pathParameters": e.Path, "body": e.Body, "isBase64Encoded": e.Base64,
+		"requestContext": map[string]any{
+			"requestId": e.RequestID, "domainName": e.Domain, "stage": "$default",
+			"http": map[string]string{"method": http.MethodPost, "path": "/stage/not/to/be/read"},
+		},
+	})
+}
+
+// Answer is a payload 2.0 response.
+type Answer struct {
+	Status int               `json:"statusCode"`
+	Header map[string]string `json:"headers"`
+	Body   string            `json:"body"`
+}
+
+// Invoke hands an event to a function and reads its answer.
+func Invoke(ctx context.Context, t testing.TB, f interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}, e Event) Answer {
+	t.Helper()
+	b, err := f.Invoke(ctx, e.JSON(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a Answer
+	if err := json.Unmarshal(b, &a); err != nil {
+		t.Fatalf("the answer is no JSON: %v: %s", err, b)
+	}
+	return a
+}
+
+// SignedHeader returns a vendor's headers for body, signed at the given moment.
+func SignedHeader(t testing.TB, secret, id string, at time.Time, body string) map[string]string {
+	t.Helper()
+	parsed, err := stdwebhook.ParseSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"content-type":      "application/json",
+		"webhook-id":        id,
+		"webhook-timestamp": strconv.FormatInt(at.Unix(), 10),
+		"webhook-signature": stdwebhook.Sign(id, at, []byte(body), []stdwebhook.Secret{parsed}),
+	}
+}
+
+// Transport carries requests to h in this process. A handler that aborts, as one does that resets its connection, leaves
+// the client without an answer.
+func Transport(h http.Handler) http.RoundTripper { return transport{h} }
+
+type transport struct{ handler http.Handler }
+
+func (t transport) RoundTrip(req *http.Request) (res *http.Response, err error) {
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	// The body was read to its end; there is nothing that closing could say.
+	_ = req.Body.Close()
+	served := httptest.NewRequestWithContext(req.Context(), req.Method, req.URL.RequestURI(), bytes.NewReader(body))
+	served.Host, served.Header = req.URL.Host, req.Header.Clone()
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler {
+				panic(p)
+			}
+			res, err = nil, errors.Join(io.ErrUnexpectedEOF, req.Context().Err())
+		}
+	}()
+	recorder := httptest.NewRecorder()
+	t.handler.ServeHTTP(recorder, served)
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	return recorder.Result(), nil
+}

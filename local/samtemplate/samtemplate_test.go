@@ -1,0 +1,261 @@
+package samtemplate_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"wechat-parking-gateway/local/samtemplate"
+)
+
+// good uses everything that the package knows.
+const good = `AWSTemplateFormatVersion: "2010-09-09"
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Name: {Type: String, Default: "a,b", AllowedPattern: "[a-z,]+"}
+  Days: {Type: Number, Default: 7, AllowedValues: [7, 14]}
+Conditions:
+  IsChina: !Equals [!Ref AWS::Partition, aws-cn]
+  Fresh: !And [!Not [!Condition IsChina], !Equals [!Ref Days, 7]]
+  Any: !Or [!Condition IsChina, !Condition Fresh]
+Globals:
+  Function: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023, Timeout: 3, Environment: {Variables: {SHARED: "1"}}}
+Resources:
+  Api:
+    Type: AWS::Serverless::HttpApi
+  Hello:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: makefile}
+    Properties:
+      Architectures: [arm64]
+      Timeout: 5
+      MemorySize: 128
+      Environment:
+        Variables:
+          SUB: !Sub "${Queue.QueueName}/${AWS::Region}/${!literal}/${Name}"
+          SUB_MAP: !Sub ["${X}-${Name}", {X: !Ref Days}]
+          JOINED: !Join ["+", [x, !Ref Days, true]]
+          SECOND: !Select [1, !Split [",", !Ref Name]]
+          CHOSEN: !If [Fresh, fresh, !Ref Nowhere]
+          LONG: {"Fn::If": [Any, {Ref: Queue}, none]}
+          ABSENT: !If [IsChina, x, !Ref AWS::NoValue]
+          TABLE_ARN: !GetAtt [Table, Arn]
+      Events:
+        Get:
+          Type: HttpApi
+          Properties: {ApiId: !Ref Api, Method: GET, Path: "/{id}", PayloadFormatVersion: "2.0"}
+  ChinaOnly:
+    Type: AWS::SQS::Queue
+    Condition: IsChina
+  Queue:
+    Type: AWS::SQS::Queue
+    Properties:
+      VisibilityTimeout: !Ref Days
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3}
+  Dead:
+    Type: AWS::SQS::Queue
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+`
+
+func goodValues() samtemplate.Values {
+	return samtemplate.Values{
+		Partition: "aws", Region: "eu-west-1",
+		Physical: map[string]samtemplate.Physical{
+			"Queue": {Ref: "queue-url", Attributes: map[string]string{"QueueName": "queue-name"}},
+			"Table": {Ref: "table", Attributes: map[string]string{"Arn": "table-arn"}},
+		},
+	}
+}
+
+func TestEvaluation(t *testing.T) {
+	template, err := samtemplate.Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions, err := template.Functions(goodValues())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"SHARED": "1", "SUB": "queue-name/eu-west-1/${literal}/a,b", "SUB_MAP": "7-a,b", "JOINED": "x+7+true", "SECOND": "b",
+		"CHOSEN": "fresh", "LONG": "queue-url", "TABLE_ARN": "table-arn",
+	}
+	if diff := cmp.Diff(want, functions[0].Environment); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+	queues, err := template.Queues(goodValues())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(queues) != 2 || queues[0].LogicalID != "Dead" || queues[1].Attributes["VisibilityTimeout"] != "7" {
+		t.Errorf("got %v, want Dead and then Queue with a visibility timeout of 7", queues)
+	}
+}
+
+func TestConditionalResource(t *testing.T) {
+	template, err := samtemplate.Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := goodValues()
+	v.Partition = "aws-cn"
+	queues, err := template.Queues(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(queues) != 3 || queues[0].LogicalID != "ChinaOnly" {
+		t.Errorf("got %v, want ChinaOnly among the three", queues)
+	}
+}
+
+// readAll asks for everything that a template holds.
+func readAll(b []byte, v samtemplate.Values) error {
+	t, err := samtemplate.Parse(b)
+	if err != nil {
+		return err
+	}
+	_, errFunctions := t.Functions(v)
+	_, errRoutes := t.Routes(v)
+	_, errTables := t.Tables(v)
+	_, errQueues := t.Queues(v)
+	return errors.Join(errFunctions, errRoutes, errTables, errQueues)
+}
+
+func TestRefused(t *testing.T) {
+	tests := []struct {
+		name, old, new string
+		want           error
+		says           string
+	}{
+		{"unknown tag", "!Ref Days, 7]", "!ImportValue Days, 7]", samtemplate.ErrUnsupported, "tag !ImportValue"},
+		{"unknown tag where nobody looks", "Resources:", "Outputs: {A: {Value: !Base64 x}}\nResources:", samtemplate.ErrUnsupported, "tag !Base64"},
+		{"unknown function", `"Fn::If"`, `"Fn::FindInMap"`, samtemplate.ErrUnsupported, "function Fn::FindInMap"},
+		{"function beside another key", "{Ref: Queue}", "{Ref: Queue, Other: x}", samtemplate.ErrInvalid, "Ref beside other keys"},
+		{"unknown section", "Globals:", "Rules: {}\nGlobals:", samtemplate.ErrUnsupported, "Rules"},
+		{"unknown global", "  Function: {CodeUri", "  Api: {CodeUri", samtemplate.ErrUnsupported, "Globals: Api"},
+		{"unknown type", "AWS::Serverless::HttpApi", "AWS::Serverless::Api", samtemplate.ErrUnsupported, "AWS::Serverless::Api"},
+		{"unknown resource attribute", "Condition: IsChina", "CreationPolicy: {}", samtemplate.ErrUnsupported, "ChinaOnly: CreationPolicy"},
+		{"unknown function property", "MemorySize: 128", "SnapStart: x", samtemplate.ErrUnsupported, "Hello: SnapStart"},
+		{"unknown queue property", "VisibilityTimeout:", "FifoQueue:", samtemplate.ErrUnsupported, "Queue: FifoQueue"},
+		{"unknown redrive property", "maxReceiveCount: 3", "maxReceives: 3", samtemplate.ErrUnsupported, "maxReceives"},
+		{"unknown table property", "KeySchema:", "StreamSpecification: {}\n      KeySchema:", samtemplate.ErrUnsupported, "StreamSpecification"},
+		{"range key", "KeyType: HASH", "KeyType: RANGE", samtemplate.ErrUnsupported, "RANGE instead of HASH"},
+		{"key not defined", "[{AttributeName: pk, AttributeType: S}]", "[{AttributeName: id, AttributeType: S}]", samtemplate.ErrInvalid, "must name one attribute"},
+		{"unknown event", "Type: HttpApi", "Type: Schedule", samtemplate.ErrUnsupported, "Schedule instead of HttpApi"},
+		{"implicit API", "ApiId: !Ref Api, ", "", samtemplate.ErrUnsupported, "an event without ApiId"},
+		{"other API", "ApiId: !Ref Api", "ApiId: !Ref Queue", samtemplate.ErrUnsupported, "must be !Ref of an HTTP API"},
+		{"stage", "Type: AWS::Serverless::HttpApi", "Type: AWS::Serverless::HttpApi\n    Properties: {StageName: v1}", samtemplate.ErrUnsupported, "v1 instead of $default"},
+		{"payload 1.0", `PayloadFormatVersion: "2.0"`, `PayloadFormatVersion: "1.0"`, samtemplate.ErrUnsupported, "PayloadFormatVersion"},
+		{"any method", "Method: GET", "Method: ANY", samtemplate.ErrUnsupported, `route "ANY"`},
+		{"route twice", "        Get:\n", "        Again: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: '/{id}', PayloadFormatVersion: '2.0'}}\n        Get:\n", samtemplate.ErrInvalid, "it is there twice"},
+		{"key twice", "MemorySize: 128", "Timeout: 6", samtemplate.ErrInvalid, `"Timeout" is there twice`},
+		{"alias", "Architectures: [arm64]", "Architectures: &a [arm64]", samtemplate.ErrUnsupported, "anchors and aliases"},
+		{"second document", "Transform: AWS::Serverless-2016-10-31", "---\nTransform: AWS::Serverless-2016-10-31", samtemplate.ErrInvalid, "something follows"},
+		{"not YAML", "Resources:", "Resources: ]", samtemplate.ErrInvalid, "yaml"},
+		{"octal", "MemorySize: 128", "MemorySize: 0200", samtemplate.ErrUnsupported, `number "0200"`},
+		{"two architectures", "[arm64]", "[arm64, x86_64]", samtemplate.ErrUnsupported, "2 items"},
+		{"list in Globals too", "Function: {", "Function: {Architectures: [arm64], ", samtemplate.ErrUnsupported, "in Globals and in a function"},
+		{"no such name", "!Ref Days, true", "!Ref Dayz, true", samtemplate.ErrInvalid, "Dayz"},
+		{"not made yet", "{Ref: Queue}", "{Ref: Dead}", samtemplate.ErrUnresolved, "Dead"},
+		{"attribute not supplied", "Queue.QueueName", "Queue.Arn", samtemplate.ErrUnresolved, "Queue.Arn"},
+		{"region not supplied", "AWS::Region", "AWS::AccountId", samtemplate.ErrUnresolved, "AWS::AccountId"},
+		{"no such item", "!Select [1", "!Select [2", samtemplate.ErrInvalid, "no item 2"},
+		{"no such condition", "!If [Fresh", "!If [Stale", samtemplate.ErrInvalid, "Stale"},
+		{"circular condition", "Fresh: !And [!Not [!Condition IsChina]", "Fresh: !And [!Not [!Condition Any]", samtemplate.ErrInvalid, "depends on itself"},
+		{"dead-letter queue is none", "!GetAtt Dead.Arn", "!GetAtt Table.Arn", samtemplate.ErrInvalid, "must be the ARN of a queue"},
+		{"dead-letter queue redrives", "!GetAtt Dead.Arn", "!GetAtt Queue.Arn", samtemplate.ErrUnsupported, "redrive policy itself"},
+		{"parameter type", "Type: Number", "Type: CommaDelimitedList", samtemplate.ErrUnsupported, "CommaDelimitedList instead of String"},
+		{"parameter property", "AllowedPattern: ", "MinLength: 1, AllowedPattern: ", samtemplate.ErrUnsupported, "MinLength"},
+		{"default against its pattern", `"[a-z,]+"`, `"[a-z]+"`, samtemplate.ErrInvalid, "does not match AllowedPattern"},
+		{"default not allowed", "Default: 7", "Default: 8", samtemplate.ErrInvalid, "not one of AllowedValues"},
+		{"parameter without a value", `Default: "a,b", `, "", samtemplate.ErrUnresolved, "parameter Name"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if strings.Count(good, tt.old) != 1 {
+				t.Fatalf("%q is in the template %d times, want once", tt.old, strings.Count(good, tt.old))
+			}
+			err := readAll([]byte(strings.Replace(good, tt.old, tt.new, 1)), goodValues())
+			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want %v that says %q", err, tt.want, tt.says)
+			}
+		})
+	}
+}
+
+func TestParameters(t *testing.T) {
+	template, err := samtemplate.Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, parameter, value string
+		want                   error
+	}{
+		{"allowed", "Days", "14", nil},
+		{"not allowed", "Days", "15", samtemplate.ErrInvalid},
+		{"not a number", "Days", "x", samtemplate.ErrInvalid},
+		{"pattern matches the whole value", "Name", "ab-c", samtemplate.ErrInvalid},
+		{"unknown", "Nmae", "x", samtemplate.ErrInvalid},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := goodValues()
+			v.Parameters = map[string]string{tt.parameter: tt.value}
+			if _, err := template.Queues(v); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	real, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(real)
+	f.Add([]byte(good))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		err := readAll(b, goodValues())
+		for _, known := range []error{nil, samtemplate.ErrInvalid, samtemplate.ErrUnsupported, samtemplate.ErrUnresolved} {
+			if errors.Is(err, known) {
+				return
+			}
+		}
+		t.Errorf("got %v, want one of the package's errors", err)
+	})
+}
+
+func Example() {
+	template, err := samtemplate.Load("../../template.yaml")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v := samtemplate.Values{Physical: map[string]samtemplate.Physical{}}
+	queues, _ := template.Queues(v)
+	tables, _ := template.Tables(v)
+	for _, q := range queues { // make each, and say what it is called
+		v.Physical[q.LogicalID] = samtemplate.Physical{Ref: "http://127.0.0.1/" + q.LogicalID}
+	}
+	for _, table := range tables {
+		v.Physical[table.LogicalID] = samtemplate.Physical{Ref: "local-" + table.LogicalID}
+	}
+	functions, _ := template.Functions(v)
+	for _, f := range functions {
+		fmt.Println(f.LogicalID, f.Timeout, f.Environment["IDEMPOTENCY_TABLE"]+f.Environment["EVENTS_QUEUE_URL"])
+	}
+	// Output:
+	// NotifyCallbackFunction 5s http://127.0.0.1/EventsQueue
+	// ParkingSyncFunction 15s local-IdempotencyTable
+	// VehicleNotifyFunction 15s local-IdempotencyTable
+}

@@ -1,0 +1,351 @@
+// Package stack is the gateway on one machine, without Docker and without an AWS account: the compiled functions over the
+// Lambda Runtime API, API Gateway's front, the real Secrets Manager, SQS and DynamoDB APIs as moto emulates them, and a
+// WeChat Pay that verifies strictly. Routes, settings and resources come from template.yaml, so that what runs here and
+// what is deployed cannot drift apart; only the addresses of WeChat Pay and of the gateway itself are put in their place.
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"wechat-parking-gateway/local/apifront"
+	"wechat-parking-gateway/local/demovendor"
+	"wechat-parking-gateway/local/fixture"
+	"wechat-parking-gateway/local/lambdahost"
+	"wechat-parking-gateway/local/moto"
+	"wechat-parking-gateway/local/samtemplate"
+	"wechat-parking-gateway/local/visit"
+	"wechat-parking-gateway/local/wechatpaysim"
+)
+
+// Where the stack believes to be.
+const (
+	accountID = lambdahost.DefaultAccountID
+	stackName = "wechat-parking-local"
+)
+
+// queueID is the template's logical id of the events queue.
+const queueID = "EventsQueue"
+
+// Options say what to start.
+type Options struct {
+	// Root is the project's folder, with template.yaml, the Makefile and .venv. What is built goes to build/local below it.
+	Root string
+	// Listen is the front's loopback address; port 0 takes a free one.
+	Listen string
+	// FunctionLog takes the functions' log lines, each with its function's name in front.
+	FunctionLog io.Writer
+	// Observe, when set, is told of every request that WeChat Pay receives.
+	Observe func(wechatpaysim.Request)
+	// Progress, when set, is told what is being done.
+	Progress func(what string)
+	// World is who plays; nil makes a new one.
+	World *fixture.World
+	// Env replaces settings of the functions, for tests that stand between them and the emulated APIs.
+	Env map[string]string
+}
+
+// Stack is a running stack.
+type Stack struct {
+	// URL is the gateway's address, AWSEndpoint that of the emulated AWS APIs.
+	URL, AWSEndpoint string
+	World            *fixture.World
+	WeChatPay        *wechatpaysim.Simulator
+	Vendor           *demovendor.Vendor
+	Host             *lambdahost.Host
+	// AWS is a configuration for clients of the emulated APIs.
+	AWS aws.Config
+
+	root       string
+	queueURL   string
+	sqs        *sqs.Client
+	controlURL string
+	broken     chan error
+	closers    []func()
+}
+
+// Start builds the functions and starts everything. What it started before a failure is ended.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	s := &Stack{root: options.Root, World: options.World, broken: make(chan error, 4)}
+	if err := s.start(ctx, options); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context, options Options) error {
+	progress := options.Progress
+	if progress == nil {
+		progress = func(string) {}
+	}
+	template, err := samtemplate.Load(filepath.Join(s.root, "template.yaml"))
+	if err != nil {
+		return fmt.Errorf("%w (run this in the project's folder, or name it with --root)", err)
+	}
+	front, err := listen(options.Listen)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = front.Close() })
+	s.URL = "http://" + front.Addr().String()
+
+	values := samtemplate.Values{
+		Partition: "aws-cn", URLSuffix: "amazonaws.com.cn", Region: moto.Region, AccountID: accountID, StackName: stackName,
+	}
+	progress("starting the AWS APIs (moto): Secrets Manager, SQS, DynamoDB")
+	if err := s.startAWS(ctx, template, &values); err != nil {
+		return err
+	}
+	progress("making a merchant, two vendors and their keys")
+	if err := s.startWorld(ctx, options); err != nil {
+		return err
+	}
+	functions, err := template.Functions(values)
+	if err != nil {
+		return err
+	}
+	progress(fmt.Sprintf("building %d functions for this machine, as sam build does", len(functions)))
+	if err := s.startFunctions(ctx, options, functions); err != nil {
+		return err
+	}
+	if err := s.startFront(template, values, front); err != nil {
+		return err
+	}
+	if s.Vendor, err = demovendor.New(fixture.VendorID, s.World.RequestSecret(fixture.VendorID), s.URL, time.Now); err != nil {
+		return err
+	}
+	if s.controlURL, err = s.serve("127.0.0.1:0", http.HandlerFunc(s.control)); err != nil {
+		return err
+	}
+	progress("ready: " + s.URL)
+	return nil
+}
+
+// startAWS starts moto and makes what the template asks for.
+func (s *Stack) startAWS(ctx context.Context, template *samtemplate.Template, values *samtemplate.Values) error {
+	server, err := moto.Start(ctx, filepath.Join(s.root, ".venv", "bin", "moto_server"), filepath.Join(s.root, "build", "local", "moto.log"))
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = server.Close() })
+	s.AWSEndpoint, s.AWS = server.URL(), server.Config()
+	if values.Physical, err = server.Create(ctx, template, *values); err != nil {
+		return err
+	}
+	s.sqs = sqs.NewFromConfig(s.AWS)
+	s.queueURL = values.Physical[queueID].Ref
+	if s.queueURL == "" {
+		return fmt.Errorf("template.yaml has no queue %s", queueID)
+	}
+	return nil
+}
+
+// startWorld makes the keys, stores the secrets and starts WeChat Pay.
+func (s *Stack) startWorld(ctx context.Context, options Options) error {
+	var err error
+	if s.World == nil {
+		if s.World, err = fixture.New(time.Now); err != nil {
+			return err
+		}
+	}
+	secrets, err := s.World.Secrets()
+	if err != nil {
+		return err
+	}
+	client := secretsmanager.NewFromConfig(s.AWS)
+	for name, document := range secrets {
+		if _, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &document}); err != nil {
+			return fmt.Errorf("storing the secret %s: %w", name, err)
+		}
+	}
+	config := s.World.WeChatPay
+	config.Observe = options.Observe
+	config.Transport = http.DefaultTransport
+	if s.WeChatPay, err = wechatpaysim.New(config); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.WeChatPay.Close)
+	return nil
+}
+
+// startFunctions builds the functions and gives them to a Lambda host.
+func (s *Stack) startFunctions(ctx context.Context, options Options, functions []samtemplate.Function) error {
+	weChatPayURL, err := s.serve("127.0.0.1:0", s.WeChatPay)
+	if err != nil {
+		return err
+	}
+	folder, err := filepath.Abs(filepath.Join(s.root, "build", "local"))
+	if err != nil {
+		return err
+	}
+	if err := build(ctx, s.root, folder, functions); err != nil {
+		return err
+	}
+	var hosted []lambdahost.Function
+	for _, f := range functions {
+		env := maps.Clone(f.Environment)
+		env["AWS_ENDPOINT_URL"] = s.AWSEndpoint
+		// The addresses are the one thing in which this stack must differ from a deployed one.
+		for name, address := range map[string]string{
+			"WECHATPAY_BASE_URL": weChatPayURL, "WECHATPAY_BACKUP_URL": weChatPayURL, "CALLBACK_BASE_URL": s.URL,
+		} {
+			if _, used := env[name]; used {
+				env[name] = address
+			}
+		}
+		maps.Copy(env, options.Env)
+		hosted = append(hosted, lambdahost.Function{
+			Name: f.LogicalID, Bootstrap: filepath.Join(folder, f.LogicalID, f.Handler), Env: env, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
+		})
+	}
+	if s.Host, err = lambdahost.New(hosted, lambdahost.Options{Logs: options.FunctionLog, Region: moto.Region}); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.Host.Close)
+	return nil
+}
+
+// build runs the targets that SAM's makefile builder runs, side by side and for this machine's processor.
+func build(ctx context.Context, root, folder string, functions []samtemplate.Function) error {
+	failures := make([]error, len(functions))
+	var wg sync.WaitGroup
+	for i, f := range functions {
+		wg.Go(func() { failures[i] = buildOne(ctx, root, filepath.Join(folder, f.LogicalID), f.LogicalID) })
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(failures...)
+}
+
+func buildOne(ctx context.Context, root, folder, logicalID string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "make", "--silent", "--no-print-directory", "build-"+logicalID,
+		"ARTIFACTS_DIR="+folder, "GOARCH="+runtime.GOARCH)
+	cmd.Dir = root
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", logicalID, err, out)
+	}
+	return nil
+}
+
+// startFront opens the gateway.
+func (s *Stack) startFront(template *samtemplate.Template, values samtemplate.Values, listener net.Listener) error {
+	routes, err := template.Routes(values)
+	if err != nil {
+		return err
+	}
+	var table []apifront.Route
+	for _, r := range routes {
+		table = append(table, apifront.Route{Key: r.Key, Function: r.Function})
+	}
+	handler, err := apifront.New(table, s.Host.Invoke, apifront.Options{})
+	if err != nil {
+		return err
+	}
+	s.serveOn(listener, handler)
+	return nil
+}
+
+// listen opens a loopback address: the stack's keys are as good as public, so nobody else may reach it.
+func listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%q is not a loopback address with a port, such as 127.0.0.1:8080", address)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w (choose another address with --listen)", err)
+	}
+	return listener, nil
+}
+
+// serve serves a handler at an address of its own and returns its URL.
+func (s *Stack) serve(address string, handler http.Handler) (string, error) {
+	listener, err := listen(address)
+	if err != nil {
+		return "", err
+	}
+	s.serveOn(listener, handler)
+	return "http://" + listener.Addr().String(), nil
+}
+
+func (s *Stack) serveOn(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.broken <- fmt.Errorf("the local stack's server ended: %w", err)
+		}
+	}()
+	s.closers = append(s.closers, func() { _ = server.Close() })
+}
+
+// Broken tells of a server of the stack that ended by itself.
+func (s *Stack) Broken() <-chan error { return s.broken }
+
+// Close ends everything that Start started, the last first.
+func (s *Stack) Close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
+
+// Events takes what is on the events queue, waiting for at most wait until there is something, and 1 s at the least: the
+// SDK does not send a wait of 0, in whose place the queue has its own.
+func (s *Stack) Events(ctx context.Context, wait time.Duration) ([]visit.Event, error) {
+	out, err := s.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &s.queueURL, MaxNumberOfMessages: 10, WaitTimeSeconds: max(1, int32(wait.Seconds())),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the events queue: %w", err)
+	}
+	var events []visit.Event
+	for _, m := range out.Messages {
+		event, err := decode(m)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, event)
+		if _, err := s.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			return nil, fmt.Errorf("deleting from the events queue: %w", err)
+		}
+	}
+	return events, nil
+}
+
+func decode(m types.Message) (visit.Event, error) {
+	var event visit.Event
+	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &event); err != nil {
+		return event, fmt.Errorf("a queue message is not JSON: %w", err)
+	}
+	return event, nil
+}
+
+// FunctionLogHint says where the functions' log lines go by default.
+func (s *Stack) FunctionLogHint() string {
+	return strings.TrimPrefix(filepath.Join(s.root, "build", "local", "functions.log"), "./")
+}

@@ -1,0 +1,338 @@
+// Package visit plays a car's visit on the local stack and checks every step: the car drives in, its entry is reported,
+// WeChat Pay reports a change by callback, a member pays in the mall, a forger and a signature probe are turned away, and
+// the car drives out. What happens is told line by line while it happens.
+package visit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"wechat-parking-gateway/local/demovendor"
+	"wechat-parking-gateway/local/fixture"
+	"wechat-parking-gateway/local/transcript"
+	"wechat-parking-gateway/local/wechatpaysim"
+)
+
+// Event is one message of the events queue, as package event writes it.
+type Event struct {
+	ID       string          `json:"id"`
+	VendorID string          `json:"vendor_id"`
+	Type     string          `json:"type"`
+	Data     json.RawMessage `json:"data"`
+}
+
+// Stage is what a visit is played on.
+type Stage struct {
+	Vendor    *demovendor.Vendor
+	WeChatPay *wechatpaysim.Simulator
+	// BaseURL is the gateway's, where callbacks go to.
+	BaseURL string
+	// Events takes what is on the events queue, waiting for at most wait until there is something.
+	Events func(ctx context.Context, wait time.Duration) ([]Event, error)
+	Tell   *transcript.Writer
+	Now    func() time.Time
+}
+
+// ErrStep is wrapped by the error of a visit in which a step did not go as it must.
+var ErrStep = errors.New("the visit did not go as it must")
+
+// Play plays the whole visit, to its end even when a step goes wrong, and returns what did.
+func Play(ctx context.Context, s Stage) error {
+	v := &visit{Stage: s, run: strconv.FormatInt(s.Now().UnixMilli(), 10)}
+	for _, step := range []struct {
+		title string
+		play  func(context.Context) error
+	}{
+		{"The car drives in (车辆驶入): the vendor syncs the member's parking state", v.driveIn},
+		{"The vendor repeats the call, same webhook-id: the stored answer, WeChat Pay is not called again", v.repeat},
+		{"The barrier (入场通知): may this car leave by password-free payment?", v.enter},
+		{"WeChat Pay reports that the plate is BLOCKED (车牌状态变更通知)", v.blocked},
+		{"WeChat Pay delivers the same change again, with a new nonce: same event id", v.redelivered},
+		{"The member pays in the mall (场内支付): encrypted callback", v.paid},
+		{"A forger changes one byte of a callback: refused, nothing queued", v.forged},
+		{"WeChat Pay's signature probe (签名探测): refused, nothing queued", v.probed},
+		{"The car drives out (车辆驶出)", v.driveOut},
+	} {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.Tell.Step(step.title)
+		if err := step.play(ctx); err != nil {
+			v.failures = append(v.failures, fmt.Errorf("%w: %s: %w", ErrStep, step.title, err))
+			s.Tell.Failed(err)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(v.failures...)
+}
+
+// visit is one visit under way.
+type visit struct {
+	Stage
+	run       string // makes the webhook-ids of this visit its own
+	drivenIn  []byte // the body of the first call
+	notifyURL string // where WeChat Pay was asked to report changes
+	plate     wechatpaysim.Callback
+	eventID   string
+	failures  []error
+}
+
+func (v *visit) webhookID(fact string) string { return "visit-" + v.run + "-" + fact }
+
+func (v *visit) driveIn(ctx context.Context) error {
+	v.drivenIn = fixture.ParkingBody("IN", v.Now())
+	return v.sync(ctx, "in", v.drivenIn)
+}
+
+func (v *visit) driveOut(ctx context.Context) error {
+	return v.sync(ctx, "out", fixture.ParkingBody("OUT", v.Now()))
+}
+
+func (v *visit) sync(ctx context.Context, fact string, body []byte) error {
+	answer, heard, err := v.call(ctx, demovendor.Parkings, v.webhookID(fact), body)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		expect("the gateway's answer", answer.Status, 204),
+		expect("calls that WeChat Pay took", accepted(heard), 1),
+	)
+}
+
+// repeat sends the first call once more: a vendor repeats what it sent.
+func (v *visit) repeat(ctx context.Context) error {
+	answer, heard, err := v.call(ctx, demovendor.Parkings, v.webhookID("in"), v.drivenIn)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		expect("the gateway's answer", answer.Status, 204),
+		expect("Idempotency-Replayed", answer.Header.Get("Idempotency-Replayed"), "true"),
+		expect("calls that WeChat Pay took", accepted(heard), 0),
+	)
+}
+
+func (v *visit) enter(ctx context.Context) error {
+	answer, heard, err := v.call(ctx, demovendor.Entry, v.webhookID("entry"), fixture.EntryBody(v.Now()))
+	if err != nil {
+		return err
+	}
+	var told struct {
+		Available bool   `json:"password_free_available"`
+		UserState string `json:"user_state"`
+	}
+	if err := json.Unmarshal(answer.Body, &told); err != nil {
+		return fmt.Errorf("the gateway's answer is not JSON: %w", err)
+	}
+	if len(heard) > 0 {
+		v.notifyURL = heard[len(heard)-1].Fields["notify_url"]
+	}
+	return errors.Join(
+		expect("the gateway's answer", answer.Status, 200),
+		expect("calls that WeChat Pay took", accepted(heard), 1),
+		expect("password_free_available", told.Available, true),
+		expect("user_state", told.UserState, "NORMAL"),
+		expect("notify_url on the wire", v.notifyURL, v.BaseURL+"/v1/callbacks/vehicle/"+v.Vendor.ID()),
+	)
+}
+
+func (v *visit) blocked(ctx context.Context) error {
+	var err error
+	v.plate, err = v.WeChatPay.BuildPlateState(v.notifyURL, fixture.PlateState("BLOCKED", "OVERDUE", ""))
+	if err != nil {
+		return err
+	}
+	events, err := v.deliver(ctx, v.plate, "BLOCKED, OVERDUE, HMAC-SHA256")
+	if err != nil {
+		return err
+	}
+	if err := expect("events queued", len(events), 1); err != nil {
+		return err
+	}
+	v.eventID = events[0].ID
+	return errors.Join(
+		expect("event type", events[0].Type, "vehicle.plate_state_changed"),
+		expect("event for vendor", events[0].VendorID, v.Vendor.ID()),
+	)
+}
+
+func (v *visit) redelivered(ctx context.Context) error {
+	again, err := v.WeChatPay.Renew(v.plate)
+	if err != nil {
+		return err
+	}
+	events, err := v.deliver(ctx, again, "the same change, new nonce_str and sign")
+	if err != nil {
+		return err
+	}
+	if err := expect("events queued", len(events), 1); err != nil {
+		return err
+	}
+	return expect("event id of the redelivery", events[0].ID, v.eventID)
+}
+
+func (v *visit) paid(ctx context.Context) error {
+	callback, err := v.payment()
+	if err != nil {
+		return err
+	}
+	events, err := v.deliver(ctx, callback, "MALL_TRANSACTION.SUCCESS, AEAD_AES_256_GCM")
+	if err != nil {
+		return err
+	}
+	if err := expect("events queued", len(events), 1); err != nil {
+		return err
+	}
+	var data struct {
+		TransactionID string `json:"transaction_id"`
+	}
+	if err := json.Unmarshal(events[0].Data, &data); err != nil {
+		return fmt.Errorf("the event's data is not JSON: %w", err)
+	}
+	return errors.Join(
+		expect("event type", events[0].Type, "businesscircle.transaction_succeeded"),
+		expect("transaction_id after decryption", data.TransactionID, "1234567890"),
+	)
+}
+
+// payment is WeChat Pay's sample of a payment in the mall.
+func (v *visit) payment() (wechatpaysim.Callback, error) {
+	return v.WeChatPay.BuildMallTransaction(v.BaseURL+"/v1/callbacks/businesscircle", fixture.Payment(v.Now()))
+}
+
+func (v *visit) forged(ctx context.Context) error {
+	callback, err := v.WeChatPay.Forge(v.plate, wechatpaysim.ForgeByte)
+	if err != nil {
+		return err
+	}
+	return v.refused(ctx, callback, "one byte changed after signing")
+}
+
+func (v *visit) probed(ctx context.Context) error {
+	callback, err := v.payment()
+	if err != nil {
+		return err
+	}
+	if callback, err = v.WeChatPay.Forge(callback, wechatpaysim.ForgeProbe); err != nil {
+		return err
+	}
+	return v.refused(ctx, callback, "Wechatpay-Signature: WECHATPAY/SIGNTEST/…")
+}
+
+// call makes a vendor's call, tells of it, and returns what WeChat Pay heard meanwhile.
+func (v *visit) call(ctx context.Context, route, webhookID string, body []byte) (demovendor.Answer, []wechatpaysim.Request, error) {
+	before := len(v.WeChatPay.Requests())
+	v.Tell.Line(transcript.Vendor, transcript.Gateway, "POST "+v.Vendor.Path(route)+"  signed (Standard Webhooks)")
+	answer, err := v.Vendor.Call(ctx, route, webhookID, body)
+	if err != nil {
+		return answer, nil, err
+	}
+	text := fmt.Sprintf("%d in %d ms", answer.Status, answer.Took.Milliseconds())
+	if answer.Header.Get("Idempotency-Replayed") != "" {
+		text += "  Idempotency-Replayed: true"
+	}
+	if len(answer.Body) > 0 {
+		text += "  " + shorten(answer.Body)
+	}
+	v.Tell.Line(transcript.Gateway, transcript.Vendor, text)
+	return answer, v.WeChatPay.Requests()[before:], nil
+}
+
+// deliver sends a genuine callback, tells of it, and returns what came onto the queue.
+func (v *visit) deliver(ctx context.Context, c wechatpaysim.Callback, what string) ([]Event, error) {
+	delivery, err := v.send(ctx, c, what)
+	if err != nil {
+		return nil, err
+	}
+	if err := expect("WeChat Pay's verdict on the answer", delivery.Success, true); err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, delivery.Why)
+	}
+	events, err := v.Events(ctx, 2*time.Second)
+	for _, e := range events {
+		v.Tell.Line(transcript.Gateway, transcript.Queue, e.Type+" for "+e.VendorID+"  "+e.ID)
+	}
+	return events, err
+}
+
+// refused sends a callback that must be turned away, with nothing queued.
+func (v *visit) refused(ctx context.Context, c wechatpaysim.Callback, what string) error {
+	delivery, err := v.send(ctx, c, what)
+	if err != nil {
+		return err
+	}
+	events, err := v.Events(ctx, 0)
+	return errors.Join(err,
+		expect("WeChat Pay's verdict on the answer", delivery.Success, false),
+		expect("events queued", len(events), 0),
+	)
+}
+
+func (v *visit) send(ctx context.Context, c wechatpaysim.Callback, what string) (wechatpaysim.Delivery, error) {
+	path := c.URL
+	if len(path) > len(v.BaseURL) {
+		path = path[len(v.BaseURL):]
+	}
+	v.Tell.Line(transcript.WeChatPay, transcript.Gateway, "POST "+path+"  "+what)
+	started := time.Now()
+	delivery, err := v.WeChatPay.Send(ctx, c)
+	if err != nil {
+		return delivery, err
+	}
+	text := fmt.Sprintf("%d in %d ms", delivery.Status, time.Since(started).Milliseconds())
+	if len(delivery.Body) > 0 {
+		text += "  " + shorten(delivery.Body)
+	}
+	v.Tell.Line(transcript.Gateway, transcript.WeChatPay, text)
+	return delivery, nil
+}
+
+// Heard tells of a request that WeChat Pay received. It is the simulator's observer.
+func Heard(tell *transcript.Writer) func(wechatpaysim.Request) {
+	return func(r wechatpaysim.Request) {
+		if !r.Accepted {
+			tell.Line(transcript.Gateway, transcript.WeChatPay, fmt.Sprintf("%s %s  REFUSED %s: %s", r.Method, r.URI, r.Code, r.Reason))
+			return
+		}
+		scheme := "HMAC-SHA256 verified, nonce " + r.Fields["nonce_str"]
+		if r.Route == wechatpaysim.RouteParkings {
+			scheme = "RSA-SHA256 verified, state " + r.Fields["state"]
+		}
+		tell.Line(transcript.Gateway, transcript.WeChatPay, fmt.Sprintf("%s %s  %s", r.Method, r.URI, scheme))
+	}
+}
+
+func accepted(requests []wechatpaysim.Request) int {
+	n := 0
+	for _, r := range requests {
+		if r.Accepted {
+			n++
+		}
+	}
+	return n
+}
+
+func expect[T comparable](what string, got, want T) error {
+	if got == want {
+		return nil
+	}
+	return fmt.Errorf("%s: got %v, want %v", what, got, want)
+}
+
+// shorten returns a text of at most 160 bytes for one line of the transcript.
+func shorten(b []byte) string {
+	const limit = 160
+	if len(b) <= limit {
+		return string(b)
+	}
+	cut := limit
+	for cut > 0 && b[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return string(b[:cut]) + "…"
+}

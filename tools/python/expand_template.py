@@ -1,0 +1,48 @@
+"""Print a SAM template as the CloudFormation template that AWS makes of it, in JSON.
+
+Usage: expand_template.py TEMPLATE
+
+The transform is AWS's own (aws-sam-translator). It runs without an account; only a template that names AWS managed
+policies for SAM to look up would need one, and is refused.
+"""
+
+import json
+import os
+import sys
+
+from samtranslator.public.exceptions import InvalidDocumentException
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+
+class NoManagedPolicies:
+    """Stands where SAM would ask IAM for the ARNs of managed policies."""
+
+    def load(self):
+        raise SystemExit("the template names a managed policy for SAM to look up: write its statements out instead")
+
+
+def upload(template):
+    """Put an uploaded archive where template names a folder, as `sam package` does before the transform."""
+    globals_ = template.get("Globals", {}).get("Function", {})
+    functions = [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    for properties in [globals_, *functions]:
+        if "CodeUri" in properties:
+            properties["CodeUri"] = "s3://bucket/key"
+
+
+def main():
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # the transform wants one, whichever it is
+    with open(sys.argv[1], encoding="utf-8") as f:
+        template = yaml_parse(f)
+    upload(template)
+    try:
+        expanded = transform(template, {}, NoManagedPolicies())
+    except InvalidDocumentException as e:
+        raise SystemExit("\n".join([e.message] + [cause.message for cause in e.causes]))
+    json.dump(expanded, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main()
