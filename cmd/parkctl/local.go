@@ -173,7 +173,12 @@ func triggerCommand() *cobra.Command {
 		Short: "Let the running local stack's WeChat Pay send a callback, and show what became of it",
 		Example: `  parkctl local trigger blocked
   parkctl local trigger probe`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(stack.Triggers(), args[0]) {
+				return fmt.Errorf("name one callback: %s", strings.Join(stack.Triggers(), ", "))
+			}
+			return nil
+		},
 		ValidArgs: stack.Triggers(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return trigger(cmd.Context(), cmd.OutOrStdout(), root, args[0])

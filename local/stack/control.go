@@ -130,8 +130,10 @@ func (s *Stack) control(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
 	// A reader that has gone away is no fault.
-	_ = json.NewEncoder(w).Encode(result)
+	_ = encoder.Encode(result)
 }
 
 func plateState(state, reason, deductMode string) func(*Stack) (wechatpaysim.Callback, error) {

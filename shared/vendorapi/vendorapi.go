@@ -26,6 +26,9 @@ import (
 // unavailableRetry is Retry-After where something of the gateway's own is out, or WeChat Pay is.
 const unavailableRetry = 5 * time.Second
 
+// inProgressRetry is the longest Retry-After while the same request is running, which ends within a call's budget.
+const inProgressRetry = 3 * time.Second
+
 // Vendors is where the configured vendors come from.
 type Vendors interface {
 	Get(ctx context.Context) (*vendor.Directory, error)
@@ -122,7 +125,8 @@ func (e *Endpoint) once(ctx context.Context, req *httpapi.Request, key idempoten
 		return httpapi.Response{}, problem.New(problem.IdempotencyMismatch,
 			"This webhook-id was used for another request within the last 72 hours. A new fact needs a new id; a repeat must carry the same fields.")
 	case idempotency.Running:
-		return httpapi.Response{}, &problem.Problem{Code: problem.InProgress, RetryAfter: result.RetryAfter,
+		// The lease may last longer than the call that holds it, so a caller is asked back sooner.
+		return httpapi.Response{}, &problem.Problem{Code: problem.InProgress, RetryAfter: min(result.RetryAfter, inProgressRetry),
 			Detail: "The same request is being handled right now. Ask again after the time in Retry-After, with the same webhook-id."}
 	}
 
