@@ -66,7 +66,7 @@ func (s Scene) JSON() (string, error) {
 // Entry is a car that has entered.
 type Entry struct {
 	AppID, MchID       string
-	SubAppID, SubMchID string // both "" in direct mode; SubMchID chooses the route
+	SubAppID, SubMchID string // SubMchID is "" in direct mode and chooses the route, which alone has a sub_appid
 	TradeScene         TradeScene
 	Scene              Scene
 }
@@ -75,10 +75,10 @@ type Entry struct {
 func (e Entry) document(sceneInfo, nonce string) flatxml.Document {
 	d := make(flatxml.Document, 0, 10)
 	d = append(d, flatxml.Element{Name: "appid", Value: e.AppID}, flatxml.Element{Name: "mch_id", Value: e.MchID})
-	if e.SubAppID != "" {
-		d = append(d, flatxml.Element{Name: "sub_appid", Value: e.SubAppID})
-	}
 	if e.SubMchID != "" {
+		if e.SubAppID != "" {
+			d = append(d, flatxml.Element{Name: "sub_appid", Value: e.SubAppID})
+		}
 		d = append(d, flatxml.Element{Name: "sub_mch_id", Value: e.SubMchID})
 	}
 	return append(d,

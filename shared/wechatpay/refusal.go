@@ -99,7 +99,7 @@ func retryAfter(h http.Header) time.Duration {
 	if err != nil || seconds <= 0 {
 		return rateLimitDelay
 	}
-	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
 }
 
 // cleanCode lets a code pass only when it is one: 1 to 32 of A-Z and _.
