@@ -1,5 +1,9 @@
-// Package demovendor is a parking vendor as the gateway sees it: it signs its calls with the standard-webhooks library,
-// not with the gateway's own code, so that a mistake in the one cannot hide in the other.
+// Package demovendor is a parking vendor as the gateway sees it. [Vendor] signs its calls and [Receiver] verifies the
+// webhooks that it gets with the standard-webhooks library, not with the gateway's own code, so that a mistake in the one
+// cannot hide in the other. A receiver can also be down, slow or hostile, when it is told to.
+//
+// Only local/ and cmd/ may import this package. The rules are those of Standard Webhooks
+// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 package demovendor
 
 import (
