@@ -26,8 +26,11 @@ import (
 
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/shared/idempotency"
+	"wechat-parking-gateway/shared/merchant"
+	"wechat-parking-gateway/shared/problem"
 	"wechat-parking-gateway/shared/stdwebhook"
 	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/vendor"
 )
 
 // NewWorld returns a world of its own whose RSA keys are those of every other world of the test binary: making keys
@@ -142,6 +145,15 @@ func (l *Log) String() string {
 	return l.out.String()
 }
 
+// Take returns all lines and forgets them, for a fuzz target that fills the log without end.
+func (l *Log) Take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := l.out.String()
+	l.out.Reset()
+	return lines
+}
+
 // Logger returns the functions' own logger, writing JSON lines to the log.
 func (l *Log) Logger() *slog.Logger { return telemetry.NewLogger(slog.NewJSONHandler(l, nil)) }
 
@@ -187,6 +199,68 @@ func (s *Source[T]) Refresh(context.Context) (T, bool, error) {
 		s.Value, s.Next = *s.Next, nil
 	}
 	return s.Value, changed, s.Err
+}
+
+// Merchant is the world's merchant document as the functions read it.
+func Merchant(t testing.TB, w *fixture.World) *merchant.Merchant {
+	t.Helper()
+	return parse(t, merchant.Parse, w.Merchant)
+}
+
+// Key is the document with the private key.
+func Key(t testing.TB, w *fixture.World) *merchant.Key {
+	t.Helper()
+	return parse(t, merchant.ParseKey, w.MerchantKey)
+}
+
+// Vendors is the vendors' document.
+func Vendors(t testing.TB, w *fixture.World) *vendor.Directory {
+	t.Helper()
+	return parse(t, vendor.Parse, w.Vendors)
+}
+
+func parse[T any](t testing.TB, parse func([][]byte) (T, error), document any) T {
+	t.Helper()
+	v, err := parse([][]byte{Document(t, document)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// Problem is application/problem+json as a caller reads it.
+type Problem struct {
+	Type, Title, Detail, Code string
+	Status                    int
+	RequestID                 string               `json:"request_id"`
+	Errors                    []problem.FieldError `json:"errors"`
+	WeChatPay                 *problem.WeChatPay   `json:"wechatpay"`
+}
+
+// Fields returns the errors as "pointer code", in their order.
+func (p Problem) Fields() []string {
+	var fields []string
+	for _, e := range p.Errors {
+		fields = append(fields, e.Pointer+" "+string(e.Code))
+	}
+	return fields
+}
+
+// WantProblem holds an answer to be the whole problem called code.
+func WantProblem(t testing.TB, a Answer, code problem.Code) Problem {
+	t.Helper()
+	var p Problem
+	if err := json.Unmarshal([]byte(a.Body), &p); err != nil {
+		t.Fatalf("got %d %q, want the problem %s", a.Status, a.Body, code)
+	}
+	if p.Code != string(code) || a.Status != code.Status() || p.Status != a.Status {
+		t.Fatalf("got %s with status %d, want %s with %d: %s", p.Code, a.Status, code, code.Status(), a.Body)
+	}
+	if p.Type != "about:blank" || p.Title != code.Title() || p.Detail == "" || p.RequestID != a.Header["Request-Id"] ||
+		a.Header["Content-Type"] != problem.ContentType || a.Header["Request-Id"] == "" {
+		t.Errorf("got %+v with %v, want type, title, detail and request id", p, a.Header)
+	}
+	return p
 }
 
 // Claims is the record of webhook-ids in memory: each id has one fingerprint and, once completed, one answer.

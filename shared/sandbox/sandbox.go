@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -46,10 +47,7 @@ func Open(getenv func(string) string) *Box {
 // each mistake: it is the only failure that does, since nothing but a new deployment mends it.
 func (b *Box) Ready() aws.Config {
 	config, err := awsenv.Config(b.getenv, awsTry)
-	if settingsErr := b.Settings.Err(); settingsErr != nil {
-		err = settingsErr
-	}
-	if err != nil {
+	if err := errors.Join(b.Settings.Err(), err); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -62,6 +62,8 @@ func refusalV2(r reply, code, message string) *Error {
 	e := &Error{Kind: Refused, HTTPStatus: r.status, Code: cleanCode(code), Message: cleanMessage(message)}
 	if kind, ok := codes[e.Code]; ok {
 		e.Kind = kind
+	} else if kind, ok := codes[message]; ok { // a return_msg may be a bare code
+		e.Kind = kind
 	} else {
 		for _, m := range messages {
 			if strings.Contains(message, m.part) {
