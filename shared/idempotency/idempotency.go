@@ -11,6 +11,10 @@
 //	   ├──── Mismatch ─▶ the id was used for another request
 //	   └──── Running ──▶ the first request is still at work
 //
+// The delivery of events uses it in the same way, so that an event that a vendor
+// took is not sent to it again: there an event stands in place of a request, and
+// the vendor in place of WeChat Pay.
+//
 // # What is guaranteed
 //
 // Every step is one conditional write of one item, so DynamoDB decides every
@@ -20,8 +24,9 @@
 //     Nobody else is until it has called Release, or its deadline and Margin
 //     have passed without Complete. Lambda ends an invocation at its deadline,
 //     so a second claimant never works beside a first one that still runs.
-//   - After Complete has returned nil, and for [Kept] from its first call (by the
-//     clock that is furthest ahead), every Claim of the key is a Replay of exactly
+//   - After Complete has returned nil, and for [Kept] (or what [KeepFor] says)
+//     from its first call, by the clock that is furthest ahead, every Claim of
+//     the key is a Replay of exactly
 //     that answer, or a Mismatch. No write of an earlier claimant changes it, not
 //     even one the network delivers late.
 //   - Complete and Release by a claimant that was overtaken change nothing and
@@ -73,7 +78,8 @@ const (
 	// Margin is how long a claim outlives its claimant's deadline, and so how far
 	// two clocks may be apart.
 	Margin = 5 * time.Second
-	// Kept is how long an answer is replayed, and an id bound to its request.
+	// Kept is how long an answer is replayed, and an id bound to its request,
+	// where KeepFor says nothing else.
 	Kept = 72 * time.Hour
 )
 
@@ -171,12 +177,24 @@ type Store struct {
 	table  string
 	now    func() time.Time
 	random io.Reader
+	kept   time.Duration
 }
+
+// Option changes how a [Store] works.
+type Option func(*Store)
+
+// KeepFor replaces [Kept], in whole seconds. All stores of one kind of key must
+// agree on it.
+func KeepFor(d time.Duration) Option { return func(s *Store) { s.kept = d } }
 
 // New returns a store over the table. Owner tokens are read from random, which
 // in production is crypto/rand.Reader.
-func New(api API, table string, now func() time.Time, random io.Reader) *Store {
-	return &Store{api: api, table: table, now: now, random: random}
+func New(api API, table string, now func() time.Time, random io.Reader, options ...Option) *Store {
+	s := &Store{api: api, table: table, now: now, random: random, kept: Kept}
+	for _, option := range options {
+		option(s)
+	}
+	return s
 }
 
 const (
@@ -222,7 +240,7 @@ func (s *Store) Claim(ctx context.Context, key Key, fingerprint [32]byte, deadli
 			"owner":       text(owner),
 			"fingerprint": binary(fingerprint[:]),
 			"lease":       number(leaseEnd(deadline)),
-			"expires_at":  number(now.Add(Kept).Unix()),
+			"expires_at":  number(now.Add(s.kept).Unix()),
 		},
 		ConditionExpression:      new(claimCondition),
 		ExpressionAttributeNames: names("pk", "expires_at", "state", "lease", "fingerprint"),
@@ -262,8 +280,8 @@ func (s *Store) Claim(ctx context.Context, key Key, fingerprint [32]byte, deadli
 	}
 }
 
-// Complete records the answer of a claimed request and keeps it for Kept. Calling
-// it again with the same answer is harmless. A claim past its lease is completed
+// Complete records the answer of a claimed request and keeps it for Kept, or for
+// what KeepFor says. Calling it again with the same answer is harmless. A claim past its lease is completed
 // all the same, unless another claimant took over.
 func (s *Store) Complete(ctx context.Context, c *Claim, a Answer) error {
 	_, err := s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
@@ -277,7 +295,7 @@ func (s *Store) Complete(ctx context.Context, c *Claim, a Answer) error {
 			":done":       text(done),
 			":status":     number(int64(a.Status)),
 			":body":       binary(a.Body),
-			":expires_at": number(s.now().Add(Kept).Unix()),
+			":expires_at": number(s.now().Add(s.kept).Unix()),
 		},
 	})
 	return ended("complete", err)

@@ -212,6 +212,23 @@ func (w *world) complete(t *testing.T, a Answer) {
 	}
 }
 
+func TestKeepFor(t *testing.T) {
+	const kept = 7 * 24 * time.Hour
+	w := newWorld()
+	w.Store = New(w.db, "ids", func() time.Time { return w.now }, rand.Reader, KeepFor(kept))
+	w.complete(t, answer)
+	w.now = start.Add(kept - time.Nanosecond)
+	if got := w.claim(t, request).Outcome; got != Replay {
+		t.Errorf("in its last second: Claim = %v, want replay", got)
+	}
+	w.now = start.Add(kept)
+	w.mustClaim(t, request)
+	w.now = start.Add(2*kept - time.Nanosecond)
+	if got := w.claim(t, request2).Outcome; got != Mismatch {
+		t.Errorf("another request in the claim's last second: Claim = %v, want mismatch", got)
+	}
+}
+
 func TestKeysAreApart(t *testing.T) {
 	w := newWorld()
 	deadline := w.now.Add(time.Second)

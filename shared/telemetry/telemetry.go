@@ -22,16 +22,19 @@ const (
 	Route       Key = "route"       // the template's route key, never the path
 	VendorID    Key = "vendor_id"   // as configured; absent until the vendor is known
 	WebhookID   Key = "webhook_id"  // the vendor's id of the fact
-	Status      Key = "status"      // HTTP status answered
+	Status      Key = "status"      // HTTP status answered, or a vendor's answer to an event
 	Code        Key = "code"        // problem code answered
-	Reason      Key = "reason"      // why a callback was refused, or why something of ours failed
+	Reason      Key = "reason"      // why a callback was refused, an event not delivered, or something of ours failed
 	PlateHash   Key = "plate_hash"  // keyed hash, see Hash
 	OpenIDHash  Key = "openid_hash" // keyed hash, see Hash
 	EventID     Key = "event_id"    // evt_…
 	EventType   Key = "event_type"  // the type as vendors see it
 	Events      Key = "events"      // messages put on the queue
 	Replayed    Key = "replayed"    // the answer was a stored one
-	Tries       Key = "tries"       // calls made to WeChat Pay
+	Tries       Key = "tries"       // calls made to WeChat Pay, or failed tries of an event so far
+	MessageID   Key = "message_id"  // SQS's id of a received message
+	Decision    Key = "decision"    // what became of a received message: delivered, delayed, parked, failed
+	Delay       Key = "delay_s"     // seconds until an event is received again
 	WeChatHTTP  Key = "wechatpay_http_status"
 	WeChatCode  Key = "wechatpay_code"
 	SignSerial  Key = "wechatpay_serial" // id of WeChat Pay's key that a message names: public, at most 64 characters
@@ -49,7 +52,7 @@ var allowed = map[string]bool{
 	string(Code): true, string(Reason): true, string(PlateHash): true, string(OpenIDHash): true, string(EventID): true,
 	string(EventType): true, string(Events): true, string(Replayed): true, string(Tries): true, string(WeChatHTTP): true,
 	string(WeChatCode): true, string(SignSerial): true, string(Duration): true, string(Secret): true, string(Error): true, string(Stale): true, string(Panic): true,
-	string(Stack): true, string(ServiceCall): true,
+	string(Stack): true, string(ServiceCall): true, string(MessageID): true, string(Decision): true, string(Delay): true,
 }
 
 // NewLogger returns a logger that writes through next and drops every attribute whose key is not a Key above.

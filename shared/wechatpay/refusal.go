@@ -59,23 +59,26 @@ func refusalV3(r reply, code, message string) *Error {
 
 // refusalV2 judges a V2 answer that says FAIL: with err_code and err_code_des, or with return_msg alone.
 func refusalV2(r reply, code, message string) *Error {
-	e := &Error{Kind: Refused, HTTPStatus: r.status, Code: cleanCode(code), Message: cleanMessage(message)}
-	if kind, ok := codes[e.Code]; ok {
-		e.Kind = kind
-	} else if kind, ok := codes[message]; ok { // a return_msg may be a bare code
-		e.Kind = kind
-	} else {
-		for _, m := range messages {
-			if strings.Contains(message, m.part) {
-				e.Kind = m.kind
-				break
-			}
-		}
-	}
+	e := &Error{Kind: kindV2(code, message), HTTPStatus: r.status, Code: cleanCode(code), Message: cleanMessage(message)}
 	if e.Kind == RateLimited {
 		e.RetryAfter = retryAfter(r.header)
 	}
 	return e
+}
+
+// kindV2 goes by the code, then by a message that is a code, then by words in the message.
+func kindV2(code, message string) Kind {
+	for _, c := range []string{code, message} {
+		if kind, ok := codes[c]; ok {
+			return kind
+		}
+	}
+	for _, m := range messages {
+		if strings.Contains(message, m.part) {
+			return m.kind
+		}
+	}
+	return Refused
 }
 
 // statusKind judges an HTTP status that is not a success.
