@@ -103,7 +103,8 @@ func (o *localOptions) start(ctx context.Context, out io.Writer) (*stack.Stack, 
 
 func play(ctx context.Context, s *stack.Stack, tell *transcript.Writer) error {
 	return visit.Play(ctx, visit.Stage{
-		Vendor: s.Vendor, WeChatPay: s.WeChatPay, BaseURL: s.URL, Events: s.Events, Tell: tell, Now: time.Now,
+		Vendor: s.Vendor, Webhooks: s.Webhooks, WeChatPay: s.WeChatPay, BaseURL: s.URL,
+		WebhookURL: s.World.Vendors.Vendors[s.Vendor.ID()].WebhookURL, Waiting: s.Waiting, Tell: tell, Now: time.Now,
 	})
 }
 

@@ -38,6 +38,6 @@ calls a gateway as a parking vendor does.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(localCommand(), callCommand())
+	cmd.AddCommand(localCommand(), callCommand(), eventsCommand())
 	return cmd
 }

@@ -177,11 +177,17 @@ func (s *Server) Done() <-chan struct{} { return s.exited }
 
 // Config returns what AWS clients reach the server with, until Close.
 func (s *Server) Config() aws.Config {
+	c := Config(s.url)
+	c.HTTPClient = s.client
+	return c
+}
+
+// Config returns what AWS clients in any process reach a server at url with.
+func Config(url string) aws.Config {
 	return aws.Config{
 		Region:       Region,
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-		BaseEndpoint: aws.String(s.url),
-		HTTPClient:   s.client,
+		BaseEndpoint: aws.String(url),
 	}
 }
 

@@ -258,7 +258,10 @@ func (s *scope) routes(id string, r resource) ([]Route, error) {
 	}
 	var routes []Route
 	err := eachMap(r.properties["Events"], func(_ string, event map[string]any) error {
-		if err := mustBe(event["Type"], "HttpApi"); err != nil {
+		if event["Type"] == eventSQS {
+			return nil // EventSources reads it
+		}
+		if err := mustBe(event["Type"], eventHTTP); err != nil {
 			return err
 		}
 		properties, err := asMap(event["Properties"])

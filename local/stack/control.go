@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"wechat-parking-gateway/local/fixture"
-	"wechat-parking-gateway/local/visit"
 	"wechat-parking-gateway/local/wechatpaysim"
 )
 
@@ -24,13 +23,19 @@ type State struct {
 	ControlURL     string            `json:"control_url"`
 	AWSEndpoint    string            `json:"aws_endpoint"`
 	RequestSecrets map[string]string `json:"request_secrets"`
+
+	EventsQueueURL     string `json:"events_queue_url"`
+	DeadLetterQueueURL string `json:"dead_letter_queue_url"`
 }
 
 func statePath(root string) string { return filepath.Join(root, "build", "local", "state.json") }
 
 // WriteState notes the running stack for other terminals.
 func (s *Stack) WriteState() error {
-	state := State{BaseURL: s.URL, ControlURL: s.controlURL, AWSEndpoint: s.AWSEndpoint, RequestSecrets: map[string]string{}}
+	state := State{
+		BaseURL: s.URL, ControlURL: s.controlURL, AWSEndpoint: s.AWSEndpoint, RequestSecrets: map[string]string{},
+		EventsQueueURL: s.queueURL, DeadLetterQueueURL: s.deadURL,
+	}
 	for id := range s.World.Vendors.Vendors {
 		state.RequestSecrets[id] = s.World.RequestSecret(id)
 	}
@@ -86,13 +91,25 @@ func Triggers() []string {
 
 // Triggered is what became of a callback.
 type Triggered struct {
-	Callback string        `json:"callback"`
-	URL      string        `json:"url"`
-	Status   int           `json:"status"`
-	Body     string        `json:"body,omitempty"`
-	Success  bool          `json:"success"` // as WeChat Pay judges it
-	Events   []visit.Event `json:"events"`  // what came onto the queue
+	Callback string    `json:"callback"`
+	URL      string    `json:"url"`
+	Status   int       `json:"status"`
+	Body     string    `json:"body,omitempty"`
+	Success  bool      `json:"success"`  // as WeChat Pay judges it
+	Webhooks []Webhook `json:"webhooks"` // what the demo vendor got of it within a few seconds
 }
+
+// Webhook is one webhook that the demo vendor got.
+type Webhook struct {
+	ID       string          `json:"id"`
+	Type     string          `json:"type"`
+	Verified bool            `json:"verified"`
+	Status   int             `json:"status"` // the vendor's answer
+	Data     json.RawMessage `json:"data"`
+}
+
+// triggerPatience is how long a trigger waits for the vendor to hear of it.
+const triggerPatience = 3 * time.Second
 
 // Trigger lets WeChat Pay send a callback.
 func (s *Stack) Trigger(ctx context.Context, name string) (Triggered, error) {
@@ -104,15 +121,25 @@ func (s *Stack) Trigger(ctx context.Context, name string) (Triggered, error) {
 		if err != nil {
 			return Triggered{}, err
 		}
+		before := len(s.Webhooks.Deliveries())
 		delivery, err := s.WeChatPay.Send(ctx, callback)
 		if err != nil {
 			return Triggered{}, err
 		}
-		events, err := s.Events(ctx, 0)
-		return Triggered{
+		result := Triggered{
 			Callback: name, URL: callback.URL, Status: delivery.Status, Body: string(delivery.Body), Success: delivery.Success,
-			Events: append([]visit.Event{}, events...),
-		}, err
+			Webhooks: []Webhook{},
+		}
+		if !delivery.Success {
+			return result, nil
+		}
+		for until := time.Now().Add(triggerPatience); time.Now().Before(until) && len(s.Webhooks.Deliveries()) == before; {
+			time.Sleep(20 * time.Millisecond)
+		}
+		for _, d := range s.Webhooks.Deliveries()[before:] {
+			result.Webhooks = append(result.Webhooks, Webhook{ID: d.ID, Type: d.Type, Verified: d.Verdict == nil, Status: d.Status, Data: d.Data})
+		}
+		return result, nil
 	}
 	return Triggered{}, fmt.Errorf("there is no callback %q; there are %s", name, strings.Join(Triggers(), ", "))
 }

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,11 +29,11 @@ import (
 
 	"wechat-parking-gateway/local/apifront"
 	"wechat-parking-gateway/local/demovendor"
+	"wechat-parking-gateway/local/eventsource"
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/local/lambdahost"
 	"wechat-parking-gateway/local/moto"
 	"wechat-parking-gateway/local/samtemplate"
-	"wechat-parking-gateway/local/visit"
 	"wechat-parking-gateway/local/wechatpaysim"
 )
 
@@ -42,8 +43,12 @@ const (
 	stackName = "wechat-parking-local"
 )
 
-// queueID is the template's logical id of the events queue.
-const queueID = "EventsQueue"
+// The template's logical ids that the stack goes by.
+const (
+	queueID           = "EventsQueue"
+	deadLetterQueueID = "EventsDeadLetterQueue"
+	deliveryID        = "EventDeliveryFunction"
+)
 
 // Options say what to start.
 type Options struct {
@@ -59,8 +64,12 @@ type Options struct {
 	Progress func(what string)
 	// World is who plays; nil makes a new one.
 	World *fixture.World
-	// Env replaces settings of the functions, for tests that stand between them and the emulated APIs.
-	Env map[string]string
+	// Env replaces settings of the functions, and EnvFor those of one function, for tests that stand between them and the
+	// emulated APIs.
+	Env    map[string]string
+	EnvFor func(function string) map[string]string
+	// HoldEvents leaves the events on their queue, where Events finds them, instead of delivering them.
+	HoldEvents bool
 }
 
 // Stack is a running stack.
@@ -69,13 +78,17 @@ type Stack struct {
 	URL, AWSEndpoint string
 	World            *fixture.World
 	WeChatPay        *wechatpaysim.Simulator
-	Vendor           *demovendor.Vendor
-	Host             *lambdahost.Host
+	// Vendor calls the gateway as fixture.VendorID; Webhooks takes that vendor's events, and OtherWebhooks those of
+	// fixture.OtherVendorID.
+	Vendor                  *demovendor.Vendor
+	Webhooks, OtherWebhooks *demovendor.Receiver
+	Host                    *lambdahost.Host
 	// AWS is a configuration for clients of the emulated APIs.
 	AWS aws.Config
 
 	root       string
 	queueURL   string
+	deadURL    string
 	sqs        *sqs.Client
 	controlURL string
 	broken     chan error
@@ -130,6 +143,11 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	if err := s.startFront(template, values, front); err != nil {
 		return err
 	}
+	if !options.HoldEvents {
+		if err := s.startDelivery(template, values); err != nil {
+			return err
+		}
+	}
 	if s.Vendor, err = demovendor.New(fixture.VendorID, s.World.RequestSecret(fixture.VendorID), s.URL, time.Now); err != nil {
 		return err
 	}
@@ -152,9 +170,9 @@ func (s *Stack) startAWS(ctx context.Context, template *samtemplate.Template, va
 		return err
 	}
 	s.sqs = sqs.NewFromConfig(s.AWS)
-	s.queueURL = values.Physical[queueID].Ref
-	if s.queueURL == "" {
-		return fmt.Errorf("template.yaml has no queue %s", queueID)
+	s.queueURL, s.deadURL = values.Physical[queueID].Ref, values.Physical[deadLetterQueueID].Ref
+	if s.queueURL == "" || s.deadURL == "" {
+		return fmt.Errorf("template.yaml must have the queues %s and %s", queueID, deadLetterQueueID)
 	}
 	return nil
 }
@@ -164,6 +182,11 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 	var err error
 	if s.World == nil {
 		if s.World, err = fixture.New(time.Now); err != nil {
+			return err
+		}
+	}
+	if !options.HoldEvents {
+		if err := s.startReceivers(); err != nil {
 			return err
 		}
 	}
@@ -187,6 +210,28 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 	return nil
 }
 
+// startReceivers opens the vendors' webhook_urls and writes them into the world.
+func (s *Stack) startReceivers() error {
+	for id, receiver := range map[string]**demovendor.Receiver{fixture.VendorID: &s.Webhooks, fixture.OtherVendorID: &s.OtherWebhooks} {
+		vendor := s.World.Vendors.Vendors[id]
+		if vendor == nil {
+			continue
+		}
+		var err error
+		if *receiver, err = demovendor.NewReceiver(time.Now, vendor.WebhookSecrets...); err != nil {
+			return err
+		}
+		url, err := s.serve("127.0.0.1:0", *receiver)
+		if err != nil {
+			return err
+		}
+		// Before its server's, which would wait for answers that the receiver holds.
+		s.closers = append(s.closers, (*receiver).Close)
+		vendor.WebhookURL = url + "/webhooks/wechat"
+	}
+	return nil
+}
+
 // startFunctions builds the functions and gives them to a Lambda host.
 func (s *Stack) startFunctions(ctx context.Context, options Options, functions []samtemplate.Function) error {
 	weChatPayURL, err := s.serve("127.0.0.1:0", s.WeChatPay)
@@ -204,6 +249,9 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 	for _, f := range functions {
 		env := maps.Clone(f.Environment)
 		env["AWS_ENDPOINT_URL"] = s.AWSEndpoint
+		if f.LogicalID == deliveryID {
+			env["WEBHOOK_ALLOW_LOOPBACK"] = "true"
+		}
 		// The addresses are the one thing in which this stack must differ from a deployed one.
 		for name, address := range map[string]string{
 			"WECHATPAY_BASE_URL": weChatPayURL, "WECHATPAY_BACKUP_URL": weChatPayURL, "CALLBACK_BASE_URL": s.URL,
@@ -213,6 +261,9 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 			}
 		}
 		maps.Copy(env, options.Env)
+		if options.EnvFor != nil {
+			maps.Copy(env, options.EnvFor(f.LogicalID))
+		}
 		hosted = append(hosted, lambdahost.Function{
 			Name: f.LogicalID, Bootstrap: filepath.Join(folder, f.LogicalID, f.Handler), Env: env, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
 		})
@@ -270,6 +321,31 @@ func (s *Stack) startFront(template *samtemplate.Template, values samtemplate.Va
 	return nil
 }
 
+// startDelivery polls the events queue for the delivery function, as its event source mapping does.
+func (s *Stack) startDelivery(template *samtemplate.Template, values samtemplate.Values) error {
+	sources, err := template.EventSources(values)
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
+		if source.QueueARN != values.Physical[queueID].Attributes["Arn"] {
+			return fmt.Errorf("template.yaml: %s polls another queue than %s", source.Function, queueID)
+		}
+		running, err := eventsource.Start(s.sqs, func(ctx context.Context, payload []byte) ([]byte, error) {
+			return s.Host.Invoke(ctx, source.Function, payload)
+		}, eventsource.Options{
+			QueueURL: s.queueURL, QueueARN: source.QueueARN, BatchSize: source.BatchSize,
+			MaximumConcurrency: source.MaximumConcurrency, Wait: time.Second,
+			ReportBatchItemFailures: source.ReportBatchItemFailures,
+		})
+		if err != nil {
+			return err
+		}
+		s.closers = append(s.closers, running.Close)
+	}
+	return nil
+}
+
 // listen opens a loopback address: the stack's keys are as good as public, so nobody else may reach it.
 func listen(address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
@@ -314,16 +390,52 @@ func (s *Stack) Close() {
 	s.closers = nil
 }
 
-// Events takes what is on the events queue, waiting for at most wait until there is something, and 1 s at the least: the
+// DeadLetters returns how many events could not be delivered.
+func (s *Stack) DeadLetters(ctx context.Context) (int, error) { return s.depth(ctx, s.deadURL) }
+
+// Waiting returns how many events are on their way, those that wait for a later try among them.
+func (s *Stack) Waiting(ctx context.Context) (int, error) { return s.depth(ctx, s.queueURL) }
+
+func (s *Stack) depth(ctx context.Context, url string) (int, error) {
+	out, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	if err != nil {
+		return 0, fmt.Errorf("looking at a queue: %w", err)
+	}
+	total := 0
+	for _, name := range []types.QueueAttributeName{
+		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+	} {
+		n, err := strconv.Atoi(out.Attributes[string(name)])
+		if err != nil {
+			return 0, fmt.Errorf("looking at a queue: %w", err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// Queues returns the URLs of the events queue and of its dead-letter queue.
+func (s *Stack) Queues() (events, deadLetters string) { return s.queueURL, s.deadURL }
+
+// Event is one message of the events queue.
+type Event struct {
+	ID       string          `json:"id"`
+	VendorID string          `json:"vendor_id"`
+	Type     string          `json:"type"`
+	Data     json.RawMessage `json:"data"`
+}
+
+// Events takes what is on the events queue where HoldEvents keeps it there, waiting for at most wait until there is something, and 1 s at the least: the
 // SDK does not send a wait of 0, in whose place the queue has its own.
-func (s *Stack) Events(ctx context.Context, wait time.Duration) ([]visit.Event, error) {
+func (s *Stack) Events(ctx context.Context, wait time.Duration) ([]Event, error) {
 	out, err := s.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &s.queueURL, MaxNumberOfMessages: 10, WaitTimeSeconds: max(1, int32(wait.Seconds())),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the events queue: %w", err)
 	}
-	var events []visit.Event
+	var events []Event
 	for _, m := range out.Messages {
 		event, err := decode(m)
 		if err != nil {
@@ -337,8 +449,8 @@ func (s *Stack) Events(ctx context.Context, wait time.Duration) ([]visit.Event, 
 	return events, nil
 }
 
-func decode(m types.Message) (visit.Event, error) {
-	var event visit.Event
+func decode(m types.Message) (Event, error) {
+	var event Event
 	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &event); err != nil {
 		return event, fmt.Errorf("a queue message is not JSON: %w", err)
 	}

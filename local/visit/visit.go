@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"wechat-parking-gateway/local/demovendor"
@@ -17,24 +18,17 @@ import (
 	"wechat-parking-gateway/local/wechatpaysim"
 )
 
-// Event is one message of the events queue, as package event writes it.
-type Event struct {
-	ID       string          `json:"id"`
-	VendorID string          `json:"vendor_id"`
-	Type     string          `json:"type"`
-	Data     json.RawMessage `json:"data"`
-}
-
 // Stage is what a visit is played on.
 type Stage struct {
 	Vendor    *demovendor.Vendor
+	Webhooks  *demovendor.Receiver
 	WeChatPay *wechatpaysim.Simulator
-	// BaseURL is the gateway's, where callbacks go to.
-	BaseURL string
-	// Events takes what is on the events queue, waiting for at most wait until there is something.
-	Events func(ctx context.Context, wait time.Duration) ([]Event, error)
-	Tell   *transcript.Writer
-	Now    func() time.Time
+	// BaseURL is the gateway's, where callbacks go to, and WebhookURL where the vendor's events go.
+	BaseURL, WebhookURL string
+	// Waiting returns how many events are on their way.
+	Waiting func(ctx context.Context) (int, error)
+	Tell    *transcript.Writer
+	Now     func() time.Time
 }
 
 // ErrStep is wrapped by the error of a visit in which a step did not go as it must.
@@ -50,11 +44,12 @@ func Play(ctx context.Context, s Stage) error {
 		{"The car drives in (车辆驶入): the vendor syncs the member's parking state", v.driveIn},
 		{"The vendor repeats the call, same webhook-id: the stored answer, WeChat Pay is not called again", v.repeat},
 		{"The barrier (入场通知): may this car leave by password-free payment?", v.enter},
-		{"WeChat Pay reports that the plate is BLOCKED (车牌状态变更通知)", v.blocked},
-		{"WeChat Pay delivers the same change again, with a new nonce: same event id", v.redelivered},
-		{"The member pays in the mall (场内支付): encrypted callback", v.paid},
-		{"A forger changes one byte of a callback: refused, nothing queued", v.forged},
-		{"WeChat Pay's signature probe (签名探测): refused, nothing queued", v.probed},
+		{"WeChat Pay reports that the plate is BLOCKED (车牌状态变更通知): the vendor hears it, signed", v.blocked},
+		{"WeChat Pay repeats the same change with a new nonce: the vendor hears it once", v.redelivered},
+		{"The member pays in the mall (场内支付): decrypted, and on to the vendor", v.paid},
+		{"The vendor is down while the plate becomes NORMAL: it hears it once it is back", v.catchesUp},
+		{"A forger changes one byte of a callback: refused, nobody hears it", v.forged},
+		{"WeChat Pay's signature probe (签名探测): refused, nobody hears it", v.probed},
 		{"The car drives out (车辆驶出)", v.driveOut},
 	} {
 		if ctx.Err() != nil {
@@ -119,7 +114,7 @@ func (v *visit) repeat(ctx context.Context) error {
 }
 
 func (v *visit) enter(ctx context.Context) error {
-	answer, heard, err := v.call(ctx, demovendor.Entry, v.webhookID("entry"), fixture.EntryBody(v.Now()))
+	answer, heard, err := v.call(ctx, demovendor.Entry, v.webhookID("entry"), fixture.EntryBodyFor(v.Now(), v.WebhookURL))
 	if err != nil {
 		return err
 	}
@@ -144,21 +139,25 @@ func (v *visit) enter(ctx context.Context) error {
 
 func (v *visit) blocked(ctx context.Context) error {
 	var err error
-	v.plate, err = v.WeChatPay.BuildPlateState(v.notifyURL, fixture.PlateState("BLOCKED", "OVERDUE", ""))
+	if v.plate, err = v.WeChatPay.BuildPlateState(v.notifyURL, fixture.PlateState("BLOCKED", "OVERDUE", "")); err != nil {
+		return err
+	}
+	heard, err := v.deliver(ctx, v.plate, "BLOCKED, OVERDUE, HMAC-SHA256")
 	if err != nil {
 		return err
 	}
-	events, err := v.deliver(ctx, v.plate, "BLOCKED, OVERDUE, HMAC-SHA256")
-	if err != nil {
-		return err
+	v.eventID = heard.ID
+	var data struct {
+		State     string `json:"state"`
+		Available bool   `json:"password_free_available"`
 	}
-	if err := expect("events queued", len(events), 1); err != nil {
-		return err
+	if err := json.Unmarshal(heard.Data, &data); err != nil {
+		return fmt.Errorf("the event's data is not JSON: %w", err)
 	}
-	v.eventID = events[0].ID
 	return errors.Join(
-		expect("event type", events[0].Type, "vehicle.plate_state_changed"),
-		expect("event for vendor", events[0].VendorID, v.Vendor.ID()),
+		expect("event type", heard.Type, "vehicle.plate_state_changed"),
+		expect("state", data.State, "BLOCKED"),
+		expect("password_free_available", data.Available, false),
 	)
 }
 
@@ -167,14 +166,14 @@ func (v *visit) redelivered(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := v.deliver(ctx, again, "the same change, new nonce_str and sign")
-	if err != nil {
+	if err := v.send(ctx, again, "the same change, new nonce_str and sign", true); err != nil {
 		return err
 	}
-	if err := expect("events queued", len(events), 1); err != nil {
+	if err := v.settled(ctx); err != nil {
 		return err
 	}
-	return expect("event id of the redelivery", events[0].ID, v.eventID)
+	v.Tell.Line(transcript.Gateway, transcript.Vendor, "nothing: "+v.eventID+" was delivered before")
+	return expect("times that the vendor heard the event", v.Webhooks.Tries(v.eventID), 1)
 }
 
 func (v *visit) paid(ctx context.Context) error {
@@ -182,23 +181,50 @@ func (v *visit) paid(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := v.deliver(ctx, callback, "MALL_TRANSACTION.SUCCESS, AEAD_AES_256_GCM")
+	heard, err := v.deliver(ctx, callback, "MALL_TRANSACTION.SUCCESS, AEAD_AES_256_GCM")
 	if err != nil {
-		return err
-	}
-	if err := expect("events queued", len(events), 1); err != nil {
 		return err
 	}
 	var data struct {
 		TransactionID string `json:"transaction_id"`
 	}
-	if err := json.Unmarshal(events[0].Data, &data); err != nil {
+	if err := json.Unmarshal(heard.Data, &data); err != nil {
 		return fmt.Errorf("the event's data is not JSON: %w", err)
 	}
 	return errors.Join(
-		expect("event type", events[0].Type, "businesscircle.transaction_succeeded"),
+		expect("event type", heard.Type, "businesscircle.transaction_succeeded"),
 		expect("transaction_id after decryption", data.TransactionID, "1234567890"),
 	)
+}
+
+// catchesUp takes the vendor down, and up again after it has missed an event.
+func (v *visit) catchesUp(ctx context.Context) error {
+	callback, err := v.WeChatPay.BuildPlateState(v.notifyURL, fixture.PlateState("NORMAL", "PROACTIVE", "PROACTIVE"))
+	if err != nil {
+		return err
+	}
+	if err := v.Webhooks.TakeDown(demovendor.FaultStatus); err != nil {
+		return err
+	}
+	defer v.Webhooks.BringUp()
+	before := len(v.Webhooks.Deliveries())
+	if err := v.send(ctx, callback, "NORMAL, PROACTIVE, HMAC-SHA256", true); err != nil {
+		return err
+	}
+	missed, err := v.next(ctx, before)
+	if err != nil {
+		return err
+	}
+	v.Tell.Line(transcript.Gateway, transcript.Vendor, fmt.Sprintf("POST webhook  %s  the vendor is down: %d", missed.ID, missed.Status))
+	v.Webhooks.BringUp()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	heard, err := v.Webhooks.Wait(ctx, missed.ID)
+	if err != nil {
+		return fmt.Errorf("the vendor is back and does not hear the event: %w", err)
+	}
+	v.hear(heard)
+	return nil
 }
 
 // payment is WeChat Pay's sample of a payment in the mall.
@@ -244,52 +270,95 @@ func (v *visit) call(ctx context.Context, route, webhookID string, body []byte) 
 	return answer, v.WeChatPay.Requests()[before:], nil
 }
 
-// deliver sends a genuine callback, tells of it, and returns what came onto the queue.
-func (v *visit) deliver(ctx context.Context, c wechatpaysim.Callback, what string) ([]Event, error) {
-	delivery, err := v.send(ctx, c, what)
+// patience is how long an event may take to its vendor, a retry after an outage included.
+const patience = 20 * time.Second
+
+// deliver sends a genuine callback, and returns the webhook that the vendor gets of it.
+func (v *visit) deliver(ctx context.Context, c wechatpaysim.Callback, what string) (demovendor.Delivery, error) {
+	before := len(v.Webhooks.Deliveries())
+	if err := v.send(ctx, c, what, true); err != nil {
+		return demovendor.Delivery{}, err
+	}
+	heard, err := v.next(ctx, before)
 	if err != nil {
-		return nil, err
+		return heard, err
 	}
-	if err := expect("WeChat Pay's verdict on the answer", delivery.Success, true); err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, delivery.Why)
+	v.hear(heard)
+	if heard.Verdict != nil {
+		return heard, fmt.Errorf("the vendor does not verify its webhook: %w", heard.Verdict)
 	}
-	events, err := v.Events(ctx, 2*time.Second)
-	for _, e := range events {
-		v.Tell.Line(transcript.Gateway, transcript.Queue, e.Type+" for "+e.VendorID+"  "+e.ID)
-	}
-	return events, err
+	return heard, expect("the vendor's answer", heard.Status, 204)
 }
 
-// refused sends a callback that must be turned away, with nothing queued.
-func (v *visit) refused(ctx context.Context, c wechatpaysim.Callback, what string) error {
-	delivery, err := v.send(ctx, c, what)
-	if err != nil {
-		return err
+// next waits for the vendor's webhook number n, counted from 0, and for its answer.
+func (v *visit) next(ctx context.Context, n int) (demovendor.Delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if all := v.Webhooks.Deliveries(); len(all) > n && all[n].Status != 0 {
+			return all[n], nil
+		}
+		select {
+		case <-ctx.Done():
+			return demovendor.Delivery{}, fmt.Errorf("the vendor hears nothing: %w", ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	events, err := v.Events(ctx, 0)
-	return errors.Join(err,
-		expect("WeChat Pay's verdict on the answer", delivery.Success, false),
-		expect("events queued", len(events), 0),
+}
+
+// hear tells of a webhook that the vendor got.
+func (v *visit) hear(d demovendor.Delivery) {
+	verdict := "verified (standard-webhooks library)"
+	if d.Verdict != nil {
+		verdict = "NOT verified"
+	}
+	v.Tell.Line(transcript.Gateway, transcript.Vendor, fmt.Sprintf("POST webhook  %s  %s  %s", d.Type, d.ID, verdict))
+	v.Tell.Line(transcript.Vendor, transcript.Gateway, strconv.Itoa(d.Status))
+}
+
+// settled waits until no event is on its way.
+func (v *visit) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if n, err := v.Waiting(ctx); err != nil || n == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("an event stays on its way: %w", ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// refused sends a callback that must be turned away and reach nobody.
+func (v *visit) refused(ctx context.Context, c wechatpaysim.Callback, what string) error {
+	before := len(v.Webhooks.Deliveries())
+	return errors.Join(
+		v.send(ctx, c, what, false),
+		v.settled(ctx),
+		expect("webhooks that the vendor got", len(v.Webhooks.Deliveries())-before, 0),
 	)
 }
 
-func (v *visit) send(ctx context.Context, c wechatpaysim.Callback, what string) (wechatpaysim.Delivery, error) {
-	path := c.URL
-	if len(path) > len(v.BaseURL) {
-		path = path[len(v.BaseURL):]
-	}
-	v.Tell.Line(transcript.WeChatPay, transcript.Gateway, "POST "+path+"  "+what)
+// send sends a callback, tells of it, and holds WeChat Pay's verdict on the answer against the one wanted.
+func (v *visit) send(ctx context.Context, c wechatpaysim.Callback, what string, success bool) error {
+	v.Tell.Line(transcript.WeChatPay, transcript.Gateway, "POST "+strings.TrimPrefix(c.URL, v.BaseURL)+"  "+what)
 	started := time.Now()
 	delivery, err := v.WeChatPay.Send(ctx, c)
 	if err != nil {
-		return delivery, err
+		return err
 	}
 	text := fmt.Sprintf("%d in %d ms", delivery.Status, time.Since(started).Milliseconds())
 	if len(delivery.Body) > 0 {
 		text += "  " + shorten(delivery.Body)
 	}
 	v.Tell.Line(transcript.Gateway, transcript.WeChatPay, text)
-	return delivery, nil
+	if err := expect("WeChat Pay's verdict on the answer", delivery.Success, success); err != nil {
+		return fmt.Errorf("%w (%s)", err, delivery.Why)
+	}
+	return nil
 }
 
 // Heard tells of a request that WeChat Pay received. It is the simulator's observer.
