@@ -17,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
 
-FUNCTIONS := parkingsync vehiclenotify notifycallback
+FUNCTIONS := parkingsync vehiclenotify notifycallback eventdelivery
 
 .PHONY: help
 help: ## Say what there is to make
@@ -30,6 +30,13 @@ run: .venv parkctl ## Start the local stack, play one car's visit, serve until C
 .PHONY: demo
 demo: .venv parkctl ## Play the visit and stop; fails if any step is wrong
 	@exec build/parkctl local demo
+
+# How much chaos there is to be.
+CHAOS ?= --callbacks 10000 --calls 2000
+
+.PHONY: chaos
+chaos: .venv parkctl ## Run the gateway while everything around it fails; CHAOS="--callbacks 500 --calls 100 --seed 1" for less
+	@exec build/parkctl local chaos $(CHAOS)
 
 .PHONY: test
 test: .venv ## Vet, and run every test
@@ -66,13 +73,15 @@ $(FUNCTIONS:%=build-%): build-%:
 # What SAM's makefile builder calls, by the names in template.yaml.
 artifacts = $(or $(ARTIFACTS_DIR),$(error ARTIFACTS_DIR is not set: it names the folder that the bootstrap goes into))
 
-.PHONY: build-ParkingSyncFunction build-VehicleNotifyFunction build-NotifyCallbackFunction
+.PHONY: build-ParkingSyncFunction build-VehicleNotifyFunction build-NotifyCallbackFunction build-EventDeliveryFunction
 build-ParkingSyncFunction:
 	$(call compile,parkingsync,$(artifacts))
 build-VehicleNotifyFunction:
 	$(call compile,vehiclenotify,$(artifacts))
 build-NotifyCallbackFunction:
 	$(call compile,notifycallback,$(artifacts))
+build-EventDeliveryFunction:
+	$(call compile,eventdelivery,$(artifacts))
 
 .PHONY: parkctl
 parkctl:
@@ -97,7 +106,7 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 	$(SAM) build --build-dir build/validate/sam
 	@$(MAKE) --no-print-directory build GOARCH=arm64
 	@echo 'Each artifact is the bootstrap of make build, byte for byte, and nothing else:'
-	@for name in ParkingSync VehicleNotify NotifyCallback; do \
+	@for name in ParkingSync VehicleNotify NotifyCallback EventDelivery; do \
 		folder=$$(echo $$name | tr A-Z a-z); \
 		diff -r "build/validate/sam/$${name}Function" "build/functions/arm64/$$folder" || exit 1; \
 		echo "  $$name"; \

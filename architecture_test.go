@@ -50,12 +50,12 @@ func list(t *testing.T, args ...string) []listed {
 // floors puts the rooms one above the other: a package imports only packages of lower floors. What a floor may see of the
 // outside world stands in TestEdges.
 var floors = [][]string{
-	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry"},
-	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/awsenv", "shared/secrets"},
+	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry", "shared/egress"},
+	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/platestate", "shared/awsenv", "shared/secrets"},
 	{"shared/merchant", "shared/vendor", "shared/httpapi"},
-	{"shared/wechatpay", "shared/sandbox"},
+	{"shared/wechatpay", "shared/sandbox", "shared/delivery"},
 	{"shared/vendorapi"},
-	{"functions/parkingsync", "functions/vehiclenotify", "functions/notifycallback"},
+	{"functions/parkingsync", "functions/vehiclenotify", "functions/notifycallback", "functions/eventdelivery"},
 }
 
 func floorOf(room string) int {
@@ -98,7 +98,7 @@ func TestEdges(t *testing.T) {
 			"it is pure: bytes, keys and a clock",
 		},
 		{
-			[]string{"shared/merchant", "shared/vendor", "shared/httpapi", "shared/wechatpay", "shared/vendorapi"},
+			[]string{"shared/merchant", "shared/vendor", "shared/httpapi", "shared/wechatpay", "shared/vendorapi", "shared/delivery", "shared/egress"},
 			[]string{"github.com/aws/"},
 			"AWS types stay in the stores, in package sandbox and in main",
 		},
@@ -166,7 +166,7 @@ const maxBootstrap = 10_000_000
 
 // TestBuild: make writes a static bootstrap and nothing else, within the budget of size, and twice the same bytes.
 func TestBuild(t *testing.T) {
-	for _, name := range []string{"ParkingSyncFunction", "VehicleNotifyFunction", "NotifyCallbackFunction"} {
+	for _, name := range []string{"ParkingSyncFunction", "VehicleNotifyFunction", "NotifyCallbackFunction", "EventDeliveryFunction"} {
 		t.Run(name, func(t *testing.T) {
 			var first []byte
 			for range 2 {

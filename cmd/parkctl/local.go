@@ -25,7 +25,7 @@ func localCommand() *cobra.Command {
 		Use:   "local",
 		Short: "The gateway on this machine: the compiled functions, emulated AWS APIs, a WeChat Pay simulator",
 	}
-	cmd.AddCommand(serveCommand(), demoCommand(), triggerCommand())
+	cmd.AddCommand(serveCommand(), demoCommand(), triggerCommand(), chaosCommand())
 	return cmd
 }
 

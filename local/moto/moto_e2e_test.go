@@ -124,8 +124,8 @@ func checkQueues(ctx context.Context, t *testing.T, client *sqs.Client, v samtem
 	if err := json.Unmarshal([]byte(events["RedrivePolicy"]), &policy); err != nil {
 		t.Fatal(err)
 	}
-	if policy.Arn != v.Physical["EventsDeadLetterQueue"].Attributes["Arn"] || policy.Maximum != "100" {
-		t.Errorf("got redrive policy %+v, want the dead-letter queue after 100 receives", policy)
+	if policy.Arn != v.Physical["EventsDeadLetterQueue"].Attributes["Arn"] || policy.Maximum != "1000" {
+		t.Errorf("got redrive policy %+v, want the dead-letter queue after 1000 receives", policy)
 	}
 }
 

@@ -71,8 +71,14 @@ func (s *scope) eventSource(properties map[string]any) (EventSource, error) {
 		}
 		return err
 	})
-	if err == nil && source.QueueARN == "" {
+	switch {
+	case err != nil:
+	case source.QueueARN == "":
 		err = fmt.Errorf("%w: an SQS event without Queue", ErrInvalid)
+	case source.BatchSize < 1 || source.BatchSize > 10: // more needs a batching window
+		err = fmt.Errorf("BatchSize: %w: must be 1 to 10", ErrInvalid)
+	case source.MaximumConcurrency != 0 && (source.MaximumConcurrency < 2 || source.MaximumConcurrency > 1000):
+		err = fmt.Errorf("MaximumConcurrency: %w: must be 2 to 1000", ErrInvalid)
 	}
 	return source, err
 }

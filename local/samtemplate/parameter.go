@@ -12,6 +12,7 @@ type parameter struct {
 	number     bool
 	def        string
 	hasDefault bool
+	min, max   *float64 // of a number
 	pattern    *regexp.Regexp
 	allowed    []string
 }
@@ -29,6 +30,10 @@ func newParameter(m map[string]any) (parameter, error) {
 		case "Default":
 			p.hasDefault = true
 			p.def, err = text(m[key])
+		case "MinValue":
+			p.min, err = float(m[key])
+		case "MaxValue":
+			p.max, err = float(m[key])
 		case "AllowedPattern":
 			p.pattern, err = wholeMatch(m[key])
 		case "AllowedValues":
@@ -41,6 +46,9 @@ func newParameter(m map[string]any) (parameter, error) {
 			return parameter{}, fmt.Errorf("%s: %w", key, err)
 		}
 	}
+	if !p.number && (p.min != nil || p.max != nil) {
+		return parameter{}, fmt.Errorf("%w: MinValue and MaxValue are for numbers", ErrInvalid)
+	}
 	if p.hasDefault {
 		if err := p.check(p.def); err != nil {
 			return parameter{}, fmt.Errorf("Default: %w", err)
@@ -50,8 +58,12 @@ func newParameter(m map[string]any) (parameter, error) {
 }
 
 func (p parameter) check(value string) error {
-	if _, err := strconv.ParseFloat(value, 64); p.number && err != nil {
+	n, err := strconv.ParseFloat(value, 64)
+	if p.number && err != nil {
 		return fmt.Errorf("%w: must be a number", ErrInvalid)
+	}
+	if p.min != nil && n < *p.min || p.max != nil && n > *p.max {
+		return fmt.Errorf("%w: not between MinValue and MaxValue", ErrInvalid)
 	}
 	if p.pattern != nil && !p.pattern.MatchString(value) {
 		return fmt.Errorf("%w: does not match AllowedPattern", ErrInvalid)
@@ -60,6 +72,18 @@ func (p parameter) check(value string) error {
 		return fmt.Errorf("%w: not one of AllowedValues", ErrInvalid)
 	}
 	return nil
+}
+
+func float(v any) (*float64, error) {
+	s, err := text(v)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: must be a number", ErrInvalid)
+	}
+	return &n, nil
 }
 
 // wholeMatch compiles an AllowedPattern, which CloudFormation matches against the whole value.

@@ -193,6 +193,8 @@ func (s *scope) function(id string, r resource) (Function, error) {
 			f.Timeout = time.Duration(seconds) * time.Second
 		case "Environment":
 			f.Environment, err = s.environment(v)
+		case "RecursiveLoop": // nothing stops a loop locally
+			err = s.recursiveLoop(v)
 		case "Description", "Events", "LoggingConfig", "Role": // Routes reads the events, the others do nothing locally
 		default:
 			err = ErrUnsupported
@@ -200,6 +202,17 @@ func (s *scope) function(id string, r resource) (Function, error) {
 		return err
 	})
 	return f, err
+}
+
+func (s *scope) recursiveLoop(v any) error {
+	out, err := s.eval(v)
+	if err != nil {
+		return err
+	}
+	if out != (noValue{}) && out != "Allow" && out != "Terminate" {
+		return fmt.Errorf("%w: must be Allow or Terminate", ErrInvalid)
+	}
+	return nil
 }
 
 // merge puts a function's properties on top of Globals: a map is merged, anything else replaces.

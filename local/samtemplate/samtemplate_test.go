@@ -18,6 +18,7 @@ Transform: AWS::Serverless-2016-10-31
 Parameters:
   Name: {Type: String, Default: "a,b", AllowedPattern: "[a-z,]+"}
   Days: {Type: Number, Default: 7, AllowedValues: [7, 14]}
+  Most: {Type: Number, Default: 4, MinValue: 2, MaxValue: 1000}
 Conditions:
   IsChina: !Equals [!Ref AWS::Partition, aws-cn]
   Fresh: !And [!Not [!Condition IsChina], !Equals [!Ref Days, 7]]
@@ -34,6 +35,7 @@ Resources:
       Architectures: [arm64]
       Timeout: 5
       MemorySize: 128
+      RecursiveLoop: !If [IsChina, !Ref AWS::NoValue, Allow]
       Environment:
         Variables:
           SUB: !Sub "${Queue.QueueName}/${AWS::Region}/${!literal}/${Name}"
@@ -48,6 +50,13 @@ Resources:
         Get:
           Type: HttpApi
           Properties: {ApiId: !Ref Api, Method: GET, Path: "/{id}", PayloadFormatVersion: "2.0"}
+        Jobs:
+          Type: SQS
+          Properties:
+            Queue: {"Fn::GetAtt": [Dead, Arn]}
+            BatchSize: 5
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            ScalingConfig: {MaximumConcurrency: !Ref Most}
   ChinaOnly:
     Type: AWS::SQS::Queue
     Condition: IsChina
@@ -70,6 +79,7 @@ func goodValues() samtemplate.Values {
 		Partition: "aws", Region: "eu-west-1",
 		Physical: map[string]samtemplate.Physical{
 			"Queue": {Ref: "queue-url", Attributes: map[string]string{"QueueName": "queue-name"}},
+			"Dead":  {Attributes: map[string]string{"Arn": "dead-arn"}},
 			"Table": {Ref: "table", Attributes: map[string]string{"Arn": "table-arn"}},
 		},
 	}
@@ -100,6 +110,27 @@ func TestEvaluation(t *testing.T) {
 	}
 }
 
+func TestQueueEvent(t *testing.T) {
+	template, err := samtemplate.Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := template.EventSources(goodValues())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []samtemplate.EventSource{{
+		Function: "Hello", QueueARN: "dead-arn", BatchSize: 5, MaximumConcurrency: 4, ReportBatchItemFailures: true,
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event sources (-want +got):\n%s", diff)
+	}
+	routes, err := template.Routes(goodValues())
+	if err != nil || len(routes) != 1 || routes[0].Key != "GET /{id}" {
+		t.Errorf("got routes %v, %v, want the HTTP API's alone", routes, err)
+	}
+}
+
 func TestConditionalResource(t *testing.T) {
 	template, err := samtemplate.Parse([]byte(good))
 	if err != nil {
@@ -126,7 +157,8 @@ func readAll(b []byte, v samtemplate.Values) error {
 	_, errRoutes := t.Routes(v)
 	_, errTables := t.Tables(v)
 	_, errQueues := t.Queues(v)
-	return errors.Join(errFunctions, errRoutes, errTables, errQueues)
+	_, errSources := t.EventSources(v)
+	return errors.Join(errFunctions, errRoutes, errTables, errQueues, errSources)
 }
 
 func TestRefused(t *testing.T) {
@@ -150,6 +182,16 @@ func TestRefused(t *testing.T) {
 		{"range key", "KeyType: HASH", "KeyType: RANGE", samtemplate.ErrUnsupported, "RANGE instead of HASH"},
 		{"key not defined", "[{AttributeName: pk, AttributeType: S}]", "[{AttributeName: id, AttributeType: S}]", samtemplate.ErrInvalid, "must name one attribute"},
 		{"unknown event", "Type: HttpApi", "Type: Schedule", samtemplate.ErrUnsupported, "Schedule instead of HttpApi"},
+		{"unknown queue event property", "BatchSize: 5", "MaximumBatchingWindowInSeconds: 5", samtemplate.ErrUnsupported, "MaximumBatchingWindowInSeconds"},
+		{"queue event without a queue", `            Queue: {"Fn::GetAtt": [Dead, Arn]}` + "\n", "", samtemplate.ErrInvalid, "an SQS event without Queue"},
+		{"batch too large", "BatchSize: 5", "BatchSize: 11", samtemplate.ErrInvalid, "BatchSize"},
+		{"other function response", "[ReportBatchItemFailures]", "[Other]", samtemplate.ErrUnsupported, "Other instead of ReportBatchItemFailures"},
+		{"unknown scaling property", "{MaximumConcurrency: !Ref Most}", "{MinimumPollers: 2}", samtemplate.ErrUnsupported, "must hold MaximumConcurrency alone"},
+		{"too little concurrency", "MaximumConcurrency: !Ref Most", "MaximumConcurrency: 1", samtemplate.ErrInvalid, "must be 2 to 1000"},
+		{"unknown way with loops", "!Ref AWS::NoValue, Allow]", "!Ref AWS::NoValue, Permit]", samtemplate.ErrInvalid, "must be Allow or Terminate"},
+		{"default below its least", "Default: 4", "Default: 1", samtemplate.ErrInvalid, "not between MinValue and MaxValue"},
+		{"least of a text", `AllowedPattern: `, "MinValue: 1, AllowedPattern: ", samtemplate.ErrInvalid, "for numbers"},
+		{"most not a number", "MaxValue: 1000", "MaxValue: x", samtemplate.ErrInvalid, "must be a number"},
 		{"implicit API", "ApiId: !Ref Api, ", "", samtemplate.ErrUnsupported, "an event without ApiId"},
 		{"other API", "ApiId: !Ref Api", "ApiId: !Ref Queue", samtemplate.ErrUnsupported, "must be !Ref of an HTTP API"},
 		{"stage", "Type: AWS::Serverless::HttpApi", "Type: AWS::Serverless::HttpApi\n    Properties: {StageName: v1}", samtemplate.ErrUnsupported, "v1 instead of $default"},
@@ -172,7 +214,7 @@ func TestRefused(t *testing.T) {
 		{"circular condition", "Fresh: !And [!Not [!Condition IsChina]", "Fresh: !And [!Not [!Condition Any]", samtemplate.ErrInvalid, "depends on itself"},
 		{"dead-letter queue is none", "!GetAtt Dead.Arn", "!GetAtt Table.Arn", samtemplate.ErrInvalid, "must be the ARN of a queue"},
 		{"dead-letter queue redrives", "!GetAtt Dead.Arn", "!GetAtt Queue.Arn", samtemplate.ErrUnsupported, "redrive policy itself"},
-		{"parameter type", "Type: Number", "Type: CommaDelimitedList", samtemplate.ErrUnsupported, "CommaDelimitedList instead of String"},
+		{"parameter type", "Type: Number, Default: 7", "Type: CommaDelimitedList, Default: 7", samtemplate.ErrUnsupported, "CommaDelimitedList instead of String"},
 		{"parameter property", "AllowedPattern: ", "MinLength: 1, AllowedPattern: ", samtemplate.ErrUnsupported, "MinLength"},
 		{"default against its pattern", `"[a-z,]+"`, `"[a-z]+"`, samtemplate.ErrInvalid, "does not match AllowedPattern"},
 		{"default not allowed", "Default: 7", "Default: 8", samtemplate.ErrInvalid, "not one of AllowedValues"},
@@ -203,6 +245,10 @@ func TestParameters(t *testing.T) {
 		{"allowed", "Days", "14", nil},
 		{"not allowed", "Days", "15", samtemplate.ErrInvalid},
 		{"not a number", "Days", "x", samtemplate.ErrInvalid},
+		{"least", "Most", "2", nil},
+		{"most", "Most", "1000", nil},
+		{"below the least", "Most", "1", samtemplate.ErrInvalid},
+		{"above the most", "Most", "1001", samtemplate.ErrInvalid},
 		{"pattern matches the whole value", "Name", "ab-c", samtemplate.ErrInvalid},
 		{"unknown", "Nmae", "x", samtemplate.ErrInvalid},
 	}
@@ -241,7 +287,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	v := samtemplate.Values{Physical: map[string]samtemplate.Physical{}}
+	v := samtemplate.Values{Partition: "aws", Physical: map[string]samtemplate.Physical{}}
 	queues, _ := template.Queues(v)
 	tables, _ := template.Tables(v)
 	for _, q := range queues { // make each, and say what it is called
@@ -255,6 +301,7 @@ func Example() {
 		fmt.Println(f.LogicalID, f.Timeout, f.Environment["IDEMPOTENCY_TABLE"]+f.Environment["EVENTS_QUEUE_URL"])
 	}
 	// Output:
+	// EventDeliveryFunction 30s local-IdempotencyTablehttp://127.0.0.1/EventsQueue
 	// NotifyCallbackFunction 5s http://127.0.0.1/EventsQueue
 	// ParkingSyncFunction 15s local-IdempotencyTable
 	// VehicleNotifyFunction 15s local-IdempotencyTable

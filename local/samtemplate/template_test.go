@@ -2,6 +2,7 @@ package samtemplate_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,10 +22,12 @@ func values() samtemplate.Values {
 			"EventsDeadLetterQueue": {
 				Ref: "https://sqs/dead-1", Attributes: map[string]string{"Arn": "arn:dead-1"},
 			},
-			"ReadSecretsPolicy":  {Ref: "arn:read-secrets"},
+			"ReadMerchantPolicy": {Ref: "arn:read-merchant"},
+			"ReadVendorsPolicy":  {Ref: "arn:read-vendors"},
 			"ParkingSyncLogs":    {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-parkingsync"}},
 			"VehicleNotifyLogs":  {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-vehiclenotify"}},
 			"NotifyCallbackLogs": {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-notifycallback"}},
+			"EventDeliveryLogs":  {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-eventdelivery"}},
 		},
 	}
 }
@@ -70,6 +73,12 @@ func TestFunctions(t *testing.T) {
 		}
 	}
 	want := []samtemplate.Function{
+		function("EventDeliveryFunction", 30*time.Second, map[string]string{
+			"VENDORS_SECRET_IDS": "vendors-a,vendors-b",
+			"EVENTS_QUEUE_URL":   "https://sqs/events-1",
+			"EVENTS_DLQ_URL":     "https://sqs/dead-1",
+			"IDEMPOTENCY_TABLE":  "table-1",
+		}),
 		function("NotifyCallbackFunction", 5*time.Second, map[string]string{
 			"MERCHANT_SECRET_ID": "wechat-parking/merchant",
 			"VENDORS_SECRET_IDS": "vendors-a,vendors-b",
@@ -125,10 +134,53 @@ func TestQueues(t *testing.T) {
 			"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600", "VisibilityTimeout": "180",
 			"ReceiveMessageWaitTimeSeconds": "20",
 		},
-		DeadLetterQueue: "EventsDeadLetterQueue", MaxReceiveCount: 100, DeletionPolicy: "Retain",
+		DeadLetterQueue: "EventsDeadLetterQueue", MaxReceiveCount: 1000, DeletionPolicy: "Retain",
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("queues (-want +got):\n%s", diff)
+	}
+}
+
+func TestEventSources(t *testing.T) {
+	got, err := load(t).EventSources(values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []samtemplate.EventSource{{
+		Function: "EventDeliveryFunction", QueueARN: "arn:events-1", BatchSize: 10, MaximumConcurrency: 10,
+		ReportBatchItemFailures: true,
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event sources (-want +got):\n%s", diff)
+	}
+}
+
+// A message stays hidden for six times as long as the function may work on it, and a loop is allowed where Lambda looks
+// for loops.
+func TestDeliveryFitsItsQueue(t *testing.T) {
+	template, v := load(t), values()
+	functions, err := template.Functions(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queues, err := template.Queues(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strconv.Itoa(6 * int(functions[0].Timeout.Seconds()))
+	if got := queues[1].Attributes["VisibilityTimeout"]; functions[0].LogicalID != "EventDeliveryFunction" || got != want {
+		t.Errorf("got a visibility timeout of %s s, want %s", got, want)
+	}
+	v.Physical["EventDeliveryRole"] = samtemplate.Physical{Attributes: map[string]string{"Arn": "arn:role"}}
+	for partition, want := range map[string]any{"aws": "Allow", "aws-us-gov": "Allow", "aws-cn": nil} {
+		v.Partition = partition
+		properties, err := template.Properties("EventDeliveryFunction", v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := properties["RecursiveLoop"]; got != want {
+			t.Errorf("%s: got RecursiveLoop %v, want %v", partition, got, want)
+		}
 	}
 }
 
@@ -140,27 +192,35 @@ func TestLeastPrivilege(t *testing.T) {
 	ids := []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 	logs := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 
+	readAll := []any{"arn:read-merchant", "arn:read-vendors"}
 	tests := []struct {
 		resource string
 		want     []statement
+		attached []any
 	}{
-		{"ReadSecretsPolicy", []statement{{[]string{"secretsmanager:GetSecretValue"}, []string{
-			secret + "wechat-parking/merchant-??????", secret + "vendors-a-??????", secret + "vendors-b-??????",
-			secret + "-??????", secret + "-??????",
-		}}}},
+		{"ReadMerchantPolicy", []statement{{[]string{"secretsmanager:GetSecretValue"}, []string{secret + "wechat-parking/merchant-??????"}}}, nil},
+		{"ReadVendorsPolicy", []statement{{[]string{"secretsmanager:GetSecretValue"}, []string{
+			secret + "vendors-a-??????", secret + "vendors-b-??????", secret + "-??????", secret + "-??????",
+		}}}, nil},
 		{"ParkingSyncRole", []statement{
 			{[]string{"secretsmanager:GetSecretValue"}, []string{secret + "wechat-parking/merchant-key-??????"}},
 			{ids, []string{"arn:table-1"}},
 			{logs, []string{"arn:logs-parkingsync"}},
-		}},
+		}, readAll},
 		{"VehicleNotifyRole", []statement{
 			{ids, []string{"arn:table-1"}},
 			{logs, []string{"arn:logs-vehiclenotify"}},
-		}},
+		}, readAll},
 		{"NotifyCallbackRole", []statement{
 			{[]string{"sqs:SendMessage"}, []string{"arn:events-1"}},
 			{logs, []string{"arn:logs-notifycallback"}},
-		}},
+		}, readAll},
+		{"EventDeliveryRole", []statement{
+			{[]string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, []string{"arn:events-1"}},
+			{[]string{"sqs:SendMessage"}, []string{"arn:events-1", "arn:dead-1"}},
+			{[]string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}, []string{"arn:table-1"}},
+			{logs, []string{"arn:logs-eventdelivery"}},
+		}, []any{"arn:read-vendors"}},
 	}
 	template := load(t)
 	for _, tt := range tests {
@@ -173,7 +233,7 @@ func TestLeastPrivilege(t *testing.T) {
 				t.Errorf("statements (-want +got):\n%s", diff)
 			}
 			if attached := properties["ManagedPolicyArns"]; strings.HasSuffix(tt.resource, "Role") {
-				if diff := cmp.Diff([]any{"arn:read-secrets"}, attached); diff != "" {
+				if diff := cmp.Diff(tt.attached, attached); diff != "" {
 					t.Errorf("attached policies (-want +got):\n%s", diff)
 				}
 			}

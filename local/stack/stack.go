@@ -70,6 +70,9 @@ type Options struct {
 	EnvFor func(function string) map[string]string
 	// HoldEvents leaves the events on their queue, where Events finds them, instead of delivering them.
 	HoldEvents bool
+	// Visibility replaces the events queue's visibility timeout where it is not 0, for tests that kill functions and would
+	// only wait.
+	Visibility time.Duration
 }
 
 // Stack is a running stack.
@@ -87,6 +90,7 @@ type Stack struct {
 	AWS aws.Config
 
 	root       string
+	functions  []string
 	queueURL   string
 	deadURL    string
 	sqs        *sqs.Client
@@ -131,6 +135,13 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	progress("making a merchant, two vendors and their keys")
 	if err := s.startWorld(ctx, options); err != nil {
 		return err
+	}
+	if options.Visibility != 0 {
+		if _, err := s.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &s.queueURL, Attributes: map[string]string{
+			string(types.QueueAttributeNameVisibilityTimeout): strconv.Itoa(int(options.Visibility.Seconds())),
+		}}); err != nil {
+			return fmt.Errorf("setting the visibility timeout: %w", err)
+		}
 	}
 	functions, err := template.Functions(values)
 	if err != nil {
@@ -264,6 +275,7 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 		if options.EnvFor != nil {
 			maps.Copy(env, options.EnvFor(f.LogicalID))
 		}
+		s.functions = append(s.functions, f.LogicalID)
 		hosted = append(hosted, lambdahost.Function{
 			Name: f.LogicalID, Bootstrap: filepath.Join(folder, f.LogicalID, f.Handler), Env: env, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
 		})
@@ -418,43 +430,56 @@ func (s *Stack) depth(ctx context.Context, url string) (int, error) {
 // Queues returns the URLs of the events queue and of its dead-letter queue.
 func (s *Stack) Queues() (events, deadLetters string) { return s.queueURL, s.deadURL }
 
-// Event is one message of the events queue.
+// Functions returns the functions' logical ids.
+func (s *Stack) Functions() []string { return s.functions }
+
+// Event is one message of the events queue or of its dead-letter queue.
 type Event struct {
 	ID       string          `json:"id"`
 	VendorID string          `json:"vendor_id"`
 	Type     string          `json:"type"`
 	Data     json.RawMessage `json:"data"`
+	Reason   string          `json:"-"` // why it was parked, on the dead-letter queue
 }
 
-// Events takes what is on the events queue where HoldEvents keeps it there, waiting for at most wait until there is something, and 1 s at the least: the
-// SDK does not send a wait of 0, in whose place the queue has its own.
+// Events takes what is on the events queue where HoldEvents keeps it there, waiting for at most wait until there is
+// something, and 1 s at the least: the SDK does not send a wait of 0, in whose place the queue has its own.
 func (s *Stack) Events(ctx context.Context, wait time.Duration) ([]Event, error) {
+	return s.take(ctx, s.queueURL, wait)
+}
+
+// TakeDeadLetters takes everything that is on the dead-letter queue.
+func (s *Stack) TakeDeadLetters(ctx context.Context) ([]Event, error) {
+	var all []Event
+	for {
+		some, err := s.take(ctx, s.deadURL, time.Second)
+		all = append(all, some...)
+		if err != nil || len(some) == 0 {
+			return all, err
+		}
+	}
+}
+
+func (s *Stack) take(ctx context.Context, url string, wait time.Duration) ([]Event, error) {
 	out, err := s.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &s.queueURL, MaxNumberOfMessages: 10, WaitTimeSeconds: max(1, int32(wait.Seconds())),
+		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: max(1, int32(wait.Seconds())), MessageAttributeNames: []string{"All"},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the events queue: %w", err)
+		return nil, fmt.Errorf("reading a queue: %w", err)
 	}
 	var events []Event
 	for _, m := range out.Messages {
-		event, err := decode(m)
-		if err != nil {
-			return nil, err
+		var event Event
+		if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &event); err != nil {
+			return nil, fmt.Errorf("a queue message is not JSON: %w", err)
 		}
+		event.Reason = aws.ToString(m.MessageAttributes["reason"].StringValue)
 		events = append(events, event)
-		if _, err := s.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
-			return nil, fmt.Errorf("deleting from the events queue: %w", err)
+		if _, err := s.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			return nil, fmt.Errorf("deleting from a queue: %w", err)
 		}
 	}
 	return events, nil
-}
-
-func decode(m types.Message) (Event, error) {
-	var event Event
-	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &event); err != nil {
-		return event, fmt.Errorf("a queue message is not JSON: %w", err)
-	}
-	return event, nil
 }
 
 // FunctionLogHint says where the functions' log lines go by default.

@@ -40,6 +40,18 @@ func (r *Reader) List(name string) []string {
 	return items
 }
 
+// Switch returns whether the optional setting called name is true. It is true, false or absent; anything else is noted.
+func (r *Reader) Switch(name string) bool {
+	switch strings.TrimSpace(r.getenv(name)) {
+	case "true":
+		return true
+	case "", "false":
+		return false
+	}
+	r.errs = append(r.errs, fmt.Errorf("setting %s must be true or false", name))
+	return false
+}
+
 // BaseURL returns the optional setting called name, or def, as a base URL without a slash at its end. It must be https;
 // plain http is taken for a loopback host alone, where a local stand-in listens.
 func (r *Reader) BaseURL(name, def string) string {

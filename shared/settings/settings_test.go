@@ -33,6 +33,22 @@ func TestList(t *testing.T) {
 	}
 }
 
+func TestSwitch(t *testing.T) {
+	tests := []struct {
+		in       string
+		want, ok bool
+	}{
+		{"", false, true}, {"false", false, true}, {"true", true, true}, {" true ", true, true},
+		{"TRUE", false, false}, {"1", false, false}, {"yes", false, false},
+	}
+	for _, tt := range tests {
+		r := settings.From(env(map[string]string{"ON": tt.in}))
+		if got := r.Switch("ON"); got != tt.want || (r.Err() == nil) != tt.ok {
+			t.Errorf("%q: got %v, %v, want %v, ok %v", tt.in, got, r.Err(), tt.want, tt.ok)
+		}
+	}
+}
+
 func TestBaseURL(t *testing.T) {
 	tests := []struct {
 		name, in, want string

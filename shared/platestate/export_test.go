@@ -1,0 +1,4 @@
+package platestate
+
+// NewFakeAPI gives the example a table in memory.
+func NewFakeAPI() API { return newFake() }
