@@ -12,13 +12,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// interruptedStatus is what a shell gives a command that Ctrl-C ended before its work was done: 128 and SIGINT's number.
+const interruptedStatus = 130
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
 	stop()
 	switch {
-	case err == nil || interrupted && errors.Is(err, context.Canceled):
+	case err == nil:
+	case interrupted && errors.Is(err, context.Canceled):
+		os.Exit(interruptedStatus)
 	default:
 		fmt.Fprintln(os.Stderr, "parkctl:", err)
 		os.Exit(1)

@@ -52,7 +52,7 @@ type Options struct {
 
 // How likely a call meets a fault.
 const (
-	awsFaults    = 0.03
+	awsFaults    = 0.02
 	weChatFaults = 0.15
 	vendorFaults = 0.03
 	forgeries    = 0.05
@@ -62,8 +62,8 @@ const (
 
 // How many callbacks and calls are under way at once.
 const (
-	callbackWorkers = 16
-	callWorkers     = 12
+	callbackWorkers = 6
+	callWorkers     = 4
 )
 
 // hangTime is longer than any caller waits for AWS.
