@@ -6,8 +6,8 @@
 //
 //	go test -tags e2e ./e2e
 //
-// Three stacks are started, at most: a service provider's, a direct merchant's, and one whose emulated AWS can be taken
-// away. Every log line of every function is kept until the end, and the run fails if a plate, an openid, a key, a secret
+// Four stacks are started, at most: a service provider's, a direct merchant's, one whose emulated AWS can be taken away,
+// and one that delivers events, for the visit. Every log line of every function is kept until the end, and the run fails if a plate, an openid, a key, a secret
 // or a line of PEM stands in any of them. A complete run also fails if any problem code, field code or callback reason of
 // the closed lists was never seen.
 //

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -38,6 +39,12 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
 	flag.Parse()
+	// Tests wait for each other's lanes and for timeouts, far more than they compute: a slot for each processor would let
+	// those that wait keep out those that they wait for.
+	if err := flag.Set("test.parallel", "100"); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
 	root, err := prepareRoot()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -95,10 +102,10 @@ type tally struct{ words sync.Map }
 func (t *tally) met(kind, word string)       { t.words.Store(kind+" "+word, true) }
 func (t *tally) has(kindAndWord string) bool { _, ok := t.words.Load(kindAndWord); return ok }
 
-// functions are the template's functions by the make target's suffix, which is the logical id.
+// functions are those that answer requests.
 var functions = []string{parkingSync, vehicleNotify, notifyCallback}
 
-// The functions' logical ids.
+// Their logical ids in the template.
 const (
 	parkingSync    = "ParkingSyncFunction"
 	vehicleNotify  = "VehicleNotifyFunction"
@@ -117,9 +124,13 @@ func prepareRoot() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	names, err := templateFunctions(project)
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(root))
+	}
 	var building sync.WaitGroup
-	failures := make([]error, len(functions))
-	for i, name := range functions {
+	failures := make([]error, len(names))
+	for i, name := range names {
 		building.Go(func() { failures[i] = buildFunction(project, filepath.Join(root, "built", name), name) })
 	}
 	building.Wait()
@@ -135,6 +146,21 @@ func prepareRoot() (string, error) {
 	return root, nil
 }
 
+// templateFunctions returns the logical ids of the template's functions, which end the names of their make targets.
+func templateFunctions(project string) ([]string, error) {
+	template, err := os.ReadFile(filepath.Join(project, "template.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range functionResource.FindAllSubmatch(template, -1) {
+		names = append(names, string(m[1]))
+	}
+	return names, nil
+}
+
+var functionResource = regexp.MustCompile(`(?m)^  (\w+):\n    Type: AWS::Serverless::Function$`)
+
 func buildFunction(project, folder, name string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -147,8 +173,12 @@ func buildFunction(project, folder, name string) error {
 	return nil
 }
 
-// startStack starts a stack for the rest of the run.
+// startStack starts a stack for the rest of the run, which leaves events on their queue for tests to see.
 func startStack(change func(*fixture.World), env map[string]string) (*gateway, error) {
+	return start(change, stack.Options{Env: env, HoldEvents: true})
+}
+
+func start(change func(*fixture.World), options stack.Options) (*gateway, error) {
 	world, err := fixture.New(time.Now)
 	if err != nil {
 		return nil, err
@@ -171,9 +201,9 @@ func startStack(change func(*fixture.World), env map[string]string) (*gateway, e
 	// The start is bounded by ctx, what was started is not.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	s, err := stack.Start(ctx, stack.Options{
-		Root: root, Listen: "127.0.0.1:0", FunctionLog: suite.log, Observe: heard.observe, World: world, Env: env,
-	})
+	options.Root, options.Listen, options.World = root, "127.0.0.1:0", world
+	options.FunctionLog, options.Observe = suite.log, heard.observe
+	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +222,8 @@ func startStack(change func(*fixture.World), env map[string]string) (*gateway, e
 var (
 	partnerStack = sync.OnceValues(func() (*gateway, error) { return startStack(partnerWorld, nil) })
 	directStack  = sync.OnceValues(func() (*gateway, error) { return startStack((*fixture.World).Direct, nil) })
+	// deliveringStack takes events to the vendors, as a deployed one does.
+	deliveringStack = sync.OnceValues(func() (*gateway, error) { return start(nil, stack.Options{}) })
 )
 
 func get(t *testing.T, start func() (*gateway, error)) *gateway {
@@ -262,7 +294,7 @@ func (l *functionLog) check(private *privateWords) (found []error) {
 				found = append(found, fmt.Errorf("a log line holds %q, which belongs in no log: %s", word, line))
 			}
 		}
-		for _, sign := range []string{"panic", "goroutine ", "fatal error", "DATA RACE"} {
+		for _, sign := range []string{`"panic":`, "panic: ", "goroutine ", "fatal error", "DATA RACE"} {
 			if strings.Contains(line, sign) {
 				found = append(found, fmt.Errorf("a log line tells of a failure (%s): %s", sign, line))
 			}

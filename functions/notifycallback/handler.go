@@ -294,7 +294,7 @@ func (c *callbacks) send(ctx context.Context, messages []event.Message) *refusal
 // note puts a refusal into the request's log line and returns its word for WeChat Pay.
 func note(ctx context.Context, r *refusal) string {
 	if r.reason == "" {
-		telemetry.Set(ctx, telemetry.Reason, r.detail)
+		telemetry.Set(ctx, telemetry.Reason, r.detail) // "" keeps the reason that is there
 		return "internal_error"
 	}
 	telemetry.Set(ctx, telemetry.Reason, string(r.reason))
@@ -348,7 +348,8 @@ func answerV3(ctx context.Context, r *refusal) httpapi.Response {
 
 // failed answers a callback whose handling panicked.
 func failed(ctx context.Context, req *httpapi.Request) httpapi.Response {
-	r := &refusal{detail: "panic or unknown route"}
+	// Why stands in the log already.
+	r := &refusal{}
 	if req.Route == businessCircleRoute {
 		return answerV3(ctx, r)
 	}

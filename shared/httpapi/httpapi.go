@@ -141,6 +141,7 @@ func (a *Adapter) answer(ctx context.Context, req *Request) (res Response) {
 		if p := recover(); p != nil {
 			a.Logger.ErrorContext(ctx, "a handler panicked", string(telemetry.RequestID), req.ID,
 				string(telemetry.Panic), panicText(p), string(telemetry.Stack), string(debug.Stack()))
+			telemetry.Set(ctx, telemetry.Reason, "the handler panicked")
 			res = a.Failed(ctx, req)
 		}
 	}()
