@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"wechat-parking-gateway/cmd/parkctl/deadletter"
 	"wechat-parking-gateway/local/demovendor"
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/local/stack"
@@ -136,6 +140,40 @@ func TestMisbehavingVendor(t *testing.T) {
 		})
 	}
 }
+
+// TestDeadLetterReplay: a dead letter that an operator sends again reaches the vendor under the id that it always had.
+func TestDeadLetterReplay(t *testing.T) {
+	t.Parallel()
+	g := get(t, replayStack)
+	if err := g.Webhooks.Inject(demovendor.Fault{Kind: demovendor.FaultStatus, Status: 410, Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := g.WeChatPay.Send(t.Context(), payment(t, g)); err != nil || !d.Success {
+		t.Fatalf("got %v, %v, want success", d, err)
+	}
+	id := g.heardBy(t, g.Webhooks, 1)[0].ID
+	suite.log.wait(t, `"event_id":"`+id+`"`, `"decision":"parked"`, `"reason":"gone"`)
+	events, dead := g.Stack.Queues()
+	queues := deadletter.Queues{API: sqs.NewFromConfig(g.AWS), EventsURL: events, DeadLetterURL: dead}
+	var seen []string
+	err := queues.Walk(t.Context(), func(l deadletter.Letter) (bool, error) {
+		seen = append(seen, l.EventID+" "+l.Reason)
+		return true, queues.Replay(t.Context(), l)
+	})
+	if err != nil || !slices.Equal(seen, []string{id + " gone"}) {
+		t.Fatalf("got %q, %v, want the one that is gone", seen, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if again, err := g.Webhooks.Wait(ctx, id); err != nil || again.Status != 204 {
+		t.Errorf("got %d, %v, want the event once more", again.Status, err)
+	}
+	if n, err := g.DeadLetters(t.Context()); err != nil || n != 0 {
+		t.Errorf("got %d dead letters, %v, want none", n, err)
+	}
+}
+
+var replayStack = sync.OnceValues(func() (*gateway, error) { return start(nil, stack.Options{}) })
 
 // patience is how long an event may take, a retry included.
 const patience = 20 * time.Second
