@@ -57,7 +57,8 @@ const (
 	vendorFaults = 0.03
 	forgeries    = 0.05
 	redeliveries = 0.05
-	killEvery    = 3 * time.Second
+	killShare    = 0.05 // of the faults of AWS calls
+	killEvery    = 8 * time.Second
 )
 
 // How many callbacks and calls are under way at once.
@@ -65,6 +66,10 @@ const (
 	callbackWorkers = 6
 	callWorkers     = 4
 )
+
+// mostWaiting is how many events may be on their way before senders pause: the emulated queue looks through all of its
+// messages for each one that it hands out.
+const mostWaiting = 250
 
 // hangTime is longer than any caller waits for AWS.
 const hangTime = 2 * time.Second
@@ -149,7 +154,9 @@ type run struct {
 	random *lockedRand
 	calm   atomic.Bool
 	kills  atomic.Int64
-	vendor atomic.Pointer[demovendor.Vendor]
+
+	waiting atomic.Int64 // events on their way, as last seen
+	vendor  atomic.Pointer[demovendor.Vendor]
 
 	mu       sync.Mutex
 	report   Report
@@ -246,6 +253,11 @@ func (r *run) everything(ctx context.Context, world *fixture.World, nextRequest,
 	defer killer.Wait()
 	defer cancel()
 
+	var pressure sync.WaitGroup
+	pressure.Go(func() { r.watchPressure(ctx) })
+	defer pressure.Wait()
+	defer cancel()
+
 	var rotate sync.Once
 	var rotateErr error
 	var sent, called atomic.Int64
@@ -253,11 +265,12 @@ func (r *run) everything(ctx context.Context, world *fixture.World, nextRequest,
 	for range callbackWorkers {
 		workers.Go(func() {
 			for n := sent.Add(1); n <= int64(r.Callbacks) && ctx.Err() == nil; n = sent.Add(1) {
+				r.waitForRoom(ctx)
 				r.callback(ctx, int(n))
 				if n == int64(r.Callbacks/2) {
 					rotate.Do(func() { rotateErr = r.rotate(ctx, world, nextRequest, nextWebhook) })
 				}
-				if n%1000 == 0 {
+				if n%500 == 0 {
 					r.Progress(fmt.Sprintf("%d of %d callbacks, %d of %d calls", n, r.Callbacks, min(called.Load(), int64(r.Calls)), r.Calls))
 				}
 			}
@@ -279,7 +292,10 @@ func (r *run) decide(awsfault.Call) awsfault.Kind {
 	if r.calm.Load() || !r.random.chance(awsFaults) {
 		return awsfault.None
 	}
-	kinds := awsfault.Kinds()
+	if r.random.chance(killShare) {
+		return []awsfault.Kind{awsfault.KillBefore, awsfault.KillAfter}[r.random.intN(2)]
+	}
+	kinds := []awsfault.Kind{awsfault.Throttle, awsfault.Fail, awsfault.ResetBefore, awsfault.ResetAfter, awsfault.Hang}
 	return kinds[r.random.intN(len(kinds))]
 }
 
@@ -296,6 +312,30 @@ func (r *run) killAtRandom(ctx context.Context) {
 		}
 		r.stack.Host.Kill(names[r.random.intN(len(names))])
 		r.kills.Add(1)
+	}
+}
+
+// watchPressure looks at the queue's depth twice a second.
+func (r *run) watchPressure(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		if n, err := r.stack.Waiting(ctx); err == nil {
+			r.waiting.Store(int64(n))
+		}
+	}
+}
+
+// waitForRoom pauses a sender while too many events are on their way.
+func (r *run) waitForRoom(ctx context.Context) {
+	for r.waiting.Load() > mostWaiting && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 
