@@ -167,9 +167,14 @@ func (o *eventsOptions) settle(ctx context.Context, log io.Writer, ids []string,
 	if err != nil {
 		return err
 	}
-	settled, missing := 0, slices.Clone(ids)
+	settled, missing, dealt := 0, slices.Clone(ids), map[string]bool{}
 	err = queues.Walk(ctx, func(l deadletter.Letter) (bool, error) {
 		if !o.wants(l) || !o.all && !slices.Contains(ids, l.EventID) {
+			return false, nil
+		}
+		// What was sent again may be back at once, for the same reason; once more in this run would go on for ever.
+		if l.EventID != "" && dealt[l.EventID] {
+			fmt.Fprintf(log, "%s is back: %s\n", l.EventID, l.Reason)
 			return false, nil
 		}
 		if err := deal(queues, ctx, l); err != nil {
@@ -180,6 +185,7 @@ func (o *eventsOptions) settle(ctx context.Context, log io.Writer, ids []string,
 			return false, err
 		}
 		settled++
+		dealt[l.EventID] = true
 		missing = slices.DeleteFunc(missing, func(id string) bool { return id == l.EventID })
 		if settled%100 == 0 {
 			fmt.Fprintf(log, "%d %s …\n", settled, done)

@@ -128,7 +128,9 @@ func (c *callbacks) owner(ctx context.Context, vendorID string, m *merchant.Merc
 	var found *vendor.Vendor
 	r := c.lookup(ctx, func(d *vendor.Directory) bool {
 		v, ok := d.Lookup(vendorID)
-		if !ok || (s.SubMchID != "" && !v.HasMerchant(s.SubMchID)) {
+		// A direct merchant's own entry has no sub_mchid. Whether a service provider's callback always has one is UNCONFIRMED.
+		named := s.SubMchID != "" || m.Mode == merchant.Direct
+		if !ok || named && !v.HasMerchant(s.SubMchID) {
 			return false
 		}
 		found = v
@@ -153,15 +155,15 @@ func (c *callbacks) lookup(ctx context.Context, known func(*vendor.Directory) bo
 	return &refusal{reason: wechatpay.ReasonNotThisVendor}
 }
 
-// plateStateChanged is the data of a vehicle.plate_state_changed event.
+// plateStateChanged is the data of a vehicle.plate_state_changed event. What WeChat Pay did not send is "".
 type plateStateChanged struct {
 	MchID                 string            `json:"mchid"`
-	SubMchID              string            `json:"sub_mchid,omitzero"`
+	SubMchID              string            `json:"sub_mchid"`
 	PlateNumber           string            `json:"plate_number"`
 	PasswordFreeAvailable bool              `json:"password_free_available"`
-	State                 string            `json:"state,omitzero"`
-	Reason                string            `json:"reason,omitzero"`
-	DeductMode            string            `json:"deduct_mode,omitzero"`
+	State                 string            `json:"state"`
+	Reason                string            `json:"reason"`
+	DeductMode            string            `json:"deduct_mode"`
 	OccurredAt            string            `json:"occurred_at"`
 	WeChatPay             map[string]string `json:"wechatpay"`
 }
@@ -205,10 +207,10 @@ func (c *callbacks) acceptBusinessCircle(ctx context.Context, req *httpapi.Reque
 		return refuse(err)
 	}
 	eventType := event.ForWeChatPay(envelope.EventType)
-	if !event.Valid(eventType) {
-		return &refusal{reason: wechatpay.ReasonMalformed, detail: "event_type"}
+	// A type that no vendor can list is genuine all the same: it is not subscribed to.
+	if event.Valid(eventType) {
+		telemetry.Set(ctx, telemetry.EventType, eventType)
 	}
-	telemetry.Set(ctx, telemetry.EventType, eventType)
 	resource, r := c.open(ctx, m, envelope)
 	if r != nil {
 		return r
@@ -238,7 +240,7 @@ func (c *callbacks) acceptBusinessCircle(ctx context.Context, req *httpapi.Reque
 
 // verifyV3 checks the signature, fetching the keys again where they may be old.
 func (c *callbacks) verifyV3(ctx context.Context, h signing.Header, body []byte) (*merchant.Merchant, *refusal) {
-	telemetry.Set(ctx, telemetry.SignSerial, printable(h.Serial))
+	telemetry.Set(ctx, telemetry.SignSerial, cut(h.Serial))
 	m, err := c.merchants.Get(ctx)
 	if err != nil {
 		return nil, ours("merchant", err)
@@ -255,8 +257,8 @@ func (c *callbacks) verifyV3(ctx context.Context, h signing.Header, body []byte)
 	return m, nil
 }
 
-// printable cuts a stranger's header to what a log line takes.
-func printable(serial string) string {
+// cut cuts a stranger's header to what a log line takes.
+func cut(serial string) string {
 	if len(serial) > 64 {
 		return serial[:64]
 	}

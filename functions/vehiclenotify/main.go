@@ -28,7 +28,7 @@ func main() {
 		vendorIDs    = box.Settings.List("VENDORS_SECRET_IDS")
 		table        = box.Settings.Required("IDEMPOTENCY_TABLE")
 		baseURL      = box.Settings.BaseURL("WECHATPAY_BASE_URL", wechatpay.DefaultBaseURL)
-		callbackBase = box.Settings.BaseURL("CALLBACK_BASE_URL", "")
+		callbackBase = box.Settings.PublicURL("CALLBACK_BASE_URL")
 		aws          = box.Ready()
 	)
 	secretsManager := secretsmanager.NewFromConfig(aws)

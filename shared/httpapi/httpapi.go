@@ -8,6 +8,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -184,6 +185,13 @@ func read(payload []byte) (*Request, error) {
 	for name, value := range e.Headers {
 		name = strings.ToLower(name)
 		req.Header[name] = append(req.Header[name], value)
+	}
+	// API Gateway always sends both; other senders of the same event may not.
+	if req.ID == "" {
+		req.ID = rand.Text()
+	}
+	if req.Domain == "" {
+		req.Domain, _ = req.Header.Get("host")
 	}
 	return req, nil
 }

@@ -132,7 +132,7 @@ type document struct {
 	APIV2Keys     []string          `json:"api_v2_keys"`
 	APIV3Keys     []string          `json:"api_v3_keys"`
 	WeChatPayKeys map[string]string `json:"wechatpay_keys"`
-	ResponseKeyID *string           `json:"response_key_id"`
+	ResponseKeyID string            `json:"response_key_id"`
 	LogHashKey    string            `json:"log_hash_key"`
 }
 
@@ -164,8 +164,8 @@ func Parse(docs [][]byte) (*Merchant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.ResponseKeyID != nil {
-		newest = *d.ResponseKeyID
+	if d.ResponseKeyID != "" {
+		newest = d.ResponseKeyID
 		if keyring[newest] == nil {
 			return nil, refuse("/response_key_id", "want one of the names in wechatpay_keys")
 		}

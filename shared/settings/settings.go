@@ -55,20 +55,37 @@ func (r *Reader) Switch(name string) bool {
 // BaseURL returns the optional setting called name, or def, as a base URL without a slash at its end. It must be https;
 // plain http is taken for a loopback host alone, where a local stand-in listens.
 func (r *Reader) BaseURL(name, def string) string {
-	v := strings.TrimSpace(r.getenv(name))
-	if v == "" {
+	if strings.TrimSpace(r.getenv(name)) == "" {
 		return def
 	}
-	u, err := url.Parse(v)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		r.errs = append(r.errs, fmt.Errorf("setting %s must be a base URL such as https://host or https://host/path", name))
-		return ""
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	v, host := r.url(name)
+	if strings.HasPrefix(v, "http:") && !loopback(host) {
 		r.errs = append(r.errs, fmt.Errorf("setting %s must be https (http is taken for a loopback address alone)", name))
 		return ""
 	}
-	return strings.TrimRight(v, "/")
+	return v
+}
+
+// PublicURL returns the optional setting called name, or "", as the base URL of an address of our own that WeChat Pay is
+// given: https, or http over a private line.
+func (r *Reader) PublicURL(name string) string {
+	v, _ := r.url(name)
+	return v
+}
+
+// url returns a setting as an http or https URL without a slash at its end, and its host; "" where it is absent or
+// malformed.
+func (r *Reader) url(name string) (base, host string) {
+	v := strings.TrimSpace(r.getenv(name))
+	if v == "" {
+		return "", ""
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		r.errs = append(r.errs, fmt.Errorf("setting %s must be a base URL such as https://host or https://host/path", name))
+		return "", ""
+	}
+	return strings.TrimRight(v, "/"), u.Hostname()
 }
 
 // Err returns what was wrong with the settings read so far, or nil.

@@ -77,6 +77,21 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
+func TestPublicURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "https://parking.example.com/": "https://parking.example.com", "http://10.1.2.3:8080": "http://10.1.2.3:8080",
+	} {
+		r := settings.From(env(map[string]string{"URL": in}))
+		if got := r.PublicURL("URL"); got != want || r.Err() != nil {
+			t.Errorf("%q: got %q, %v, want %q", in, got, r.Err(), want)
+		}
+	}
+	r := settings.From(env(map[string]string{"URL": "parking.example.com"}))
+	if got := r.PublicURL("URL"); got != "" || r.Err() == nil {
+		t.Errorf("without a scheme: got %q, %v, want an error", got, r.Err())
+	}
+}
+
 func Example() {
 	r := settings.From(env(map[string]string{"IDEMPOTENCY_TABLE": "table"}))
 	fmt.Println(r.Required("IDEMPOTENCY_TABLE"))

@@ -127,6 +127,8 @@ func ParseHeader(id, timestamp, signature string) (Message, error) {
 // CheckTime returns ErrTooOld or ErrTooNew when the message's timestamp is more
 // than Tolerance away from now.
 func (m Message) CheckTime(now time.Time) error {
+	// Whole seconds are compared, as the timestamp has no others.
+	now = now.Truncate(time.Second)
 	if m.Timestamp.Before(now.Add(-Tolerance)) {
 		return ErrTooOld
 	}
@@ -183,6 +185,8 @@ func parseTimestamp(s string) (time.Time, bool) {
 	return time.Unix(seconds, 0), err == nil
 }
 
+const wantSignature = `A signature after "v1," must be standard base64 of 32 bytes.`
+
 // parseSignatures returns the v1 signatures, or a sentence that says what is
 // wrong.
 func parseSignatures(header string) ([][sha256.Size]byte, string) {
@@ -190,6 +194,7 @@ func parseSignatures(header string) ([][sha256.Size]byte, string) {
 		return nil, "The header must hold at most 16 signatures."
 	}
 	var signatures [][sha256.Size]byte
+	otherLength := false
 	for token := range strings.SplitSeq(header, " ") {
 		if token == "" {
 			return nil, "The signatures must be separated by single spaces."
@@ -199,10 +204,18 @@ func parseSignatures(header string) ([][sha256.Size]byte, string) {
 			continue
 		}
 		signature, ok := decodeBase64(encoded)
-		if !ok || len(signature) != sha256.Size {
-			return nil, `A signature after "v1," must be standard base64 of 32 bytes.`
+		if !ok {
+			return nil, wantSignature
 		}
-		signatures = append(signatures, [sha256.Size]byte(signature))
+		// One of another length than an HMAC-SHA256 matches nothing, and does no harm beside one that may.
+		if len(signature) == sha256.Size {
+			signatures = append(signatures, [sha256.Size]byte(signature))
+		} else {
+			otherLength = true
+		}
+	}
+	if len(signatures) == 0 && otherLength {
+		return nil, wantSignature
 	}
 	if len(signatures) == 0 {
 		return nil, `The header must hold a signature that begins with "v1,".`

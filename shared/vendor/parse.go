@@ -116,11 +116,7 @@ func Parse(docs [][]byte) (*Directory, error) {
 
 	vendors := make([]*Vendor, 0, len(merged))
 	for _, id := range slices.Sorted(maps.Keys(merged)) {
-		m := merged[id]
-		if m.own == nil {
-			return nil, m.first.field("request_secrets").refuse("missing, in every document that names the vendor; want at least one secret")
-		}
-		vendors = append(vendors, m.vendor)
+		vendors = append(vendors, merged[id].vendor)
 	}
 	return newDirectory(vendors), nil
 }
@@ -140,7 +136,6 @@ func decode(doc []byte, number int) (map[string]entry, error) {
 // merging is a vendor of which more documents may speak.
 type merging struct {
 	vendor *Vendor
-	first  place  // where it was named first
 	own    *place // where its fields other than merchants stand; nil before
 	seen   map[merchantKey]bool
 }
@@ -170,7 +165,7 @@ func merge(merged map[string]*merging, id string, e entry, at place) error {
 	}
 	m := merged[id]
 	if m == nil {
-		m = &merging{vendor: &Vendor{ID: id}, first: at, seen: make(map[merchantKey]bool)}
+		m = &merging{vendor: &Vendor{ID: id, Events: []string{defaultEvent}}, seen: make(map[merchantKey]bool)}
 		merged[id] = m
 	}
 	if field := e.firstOwnField(); field != "" {
@@ -203,11 +198,10 @@ func (e entry) firstOwnField() string {
 }
 
 func (v *Vendor) takeOwnFields(e entry, at place) (err error) {
-	if e.RequestSecrets == nil || len(*e.RequestSecrets) == 0 {
-		return at.field("request_secrets").refuse("want at least one secret")
-	}
-	if v.RequestSecrets, err = parseSecrets(*e.RequestSecrets, at.field("request_secrets")); err != nil {
-		return err
+	if e.RequestSecrets != nil {
+		if v.RequestSecrets, err = parseSecrets(*e.RequestSecrets, at.field("request_secrets")); err != nil {
+			return err
+		}
 	}
 	if e.WebhookSecrets != nil {
 		if v.WebhookSecrets, err = parseSecrets(*e.WebhookSecrets, at.field("webhook_secrets")); err != nil {
@@ -225,7 +219,6 @@ func (v *Vendor) takeOwnFields(e entry, at place) (err error) {
 	if len(v.WebhookURL) > maxWebhookURL {
 		return at.field("webhook_url").refuse("want at most 2048 bytes")
 	}
-	v.Events = []string{defaultEvent}
 	if e.Events != nil {
 		v.Events = *e.Events
 	}
@@ -258,7 +251,7 @@ func (m *merging) takeMerchants(entries []merchantEntry, at place) error {
 			return err
 		}
 		if m.seen[merchant.key()] {
-			return at.index(i).refuse("the vendor has exactly this merchant already")
+			continue // two documents may name one merchant
 		}
 		m.seen[merchant.key()] = true
 		m.vendor.Merchants = append(m.vendor.Merchants, merchant)
@@ -267,14 +260,14 @@ func (m *merging) takeMerchants(entries []merchantEntry, at place) error {
 }
 
 func (e merchantEntry) merchant(at place) (m Merchant, _ error) {
-	if e.SubMchID != nil {
+	if e.SubMchID != nil && *e.SubMchID != "" {
 		if m.SubMchID = *e.SubMchID; !hasOnly(m.SubMchID, maxSubMchID, isDigit) {
 			return Merchant{}, at.field("sub_mchid").refuse("want 1 to 32 digits, or no such field in mode direct")
 		}
 	}
 	if e.Vehicle != nil {
 		m.Vehicle = &Vehicle{}
-		if e.Vehicle.SubAppID != nil {
+		if e.Vehicle.SubAppID != nil && *e.Vehicle.SubAppID != "" {
 			if m.Vehicle.SubAppID = *e.Vehicle.SubAppID; !isAppID(m.Vehicle.SubAppID) {
 				return Merchant{}, at.field("vehicle").field("sub_appid").refuse(wantAppID + ", or no such field")
 			}

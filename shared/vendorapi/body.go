@@ -32,6 +32,9 @@ type Schema struct {
 	Hints  map[string]string
 }
 
+// maxErrors is how many field errors an answer lists at the most.
+const maxErrors = 32
+
 // Body is a route's flat JSON object: every member known to be of its kind, and the field errors found so far.
 type Body struct {
 	members map[string]jsontext.Value
@@ -73,7 +76,7 @@ func ReadBody(b []byte, schema Schema) (*Body, *problem.Problem) {
 			if hint == "" {
 				hint = "There is no such field; see the API reference for those that there are."
 			}
-			body.Errors = append(body.Errors, problem.FieldError{Pointer: pointer(name), Code: problem.UnknownField, Detail: hint})
+			body.Fail(name, problem.UnknownField, hint)
 		case !fits(members[name].Kind(), kind):
 			return nil, problem.New(problem.WrongType,
 				fmt.Sprintf("%s must be %s (leave a field out instead of sending null).", pointer(name), kindName[kind]))
@@ -136,6 +139,9 @@ func (b *Body) Optional(name string) *string {
 
 // Fail notes that the member called name is wrong.
 func (b *Body) Fail(name string, code problem.FieldCode, detail string) {
+	if len(b.Errors) == maxErrors {
+		return
+	}
 	if from, ok := b.adopted[name]; ok {
 		name, detail = from, name+": "+detail
 	}

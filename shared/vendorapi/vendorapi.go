@@ -26,6 +26,9 @@ import (
 // unavailableRetry is Retry-After where something of the gateway's own is out, or WeChat Pay is.
 const unavailableRetry = 5 * time.Second
 
+// answerMargin is what is kept of an invocation's time to answer the caller.
+const answerMargin = 200 * time.Millisecond
+
 // inProgressRetry is the longest Retry-After while the same request is running, which ends within a call's budget.
 const inProgressRetry = 3 * time.Second
 
@@ -147,6 +150,12 @@ func (e *Endpoint) once(ctx context.Context, req *httpapi.Request, key idempoten
 // again. WeChat Pay has been called by now: a record that cannot be written changes nothing for the caller, and the
 // claim's lease ends by itself.
 func (e *Endpoint) record(ctx context.Context, claim *idempotency.Claim, answer idempotency.Answer) {
+	// The answer must still get out when DynamoDB is slow.
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
+		defer cancel()
+	}
 	final := answer.Status < 300 || answer.Status == http.StatusUnprocessableEntity
 	var err error
 	if final {

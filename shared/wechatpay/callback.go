@@ -164,8 +164,8 @@ func swallowed(d flatxml.Document) bool {
 			continue
 		}
 		for _, name := range []string{
-			"mch_id", "sub_mch_id", "plate_number", "vehicle_event_type", "vehicle_event_des", "deduct_mode",
-			"vehicle_event_createtime",
+			"appid", "deduct_mode", "mch_id", "nonce_str", "plate_number", "sign_type", "sub_appid", "sub_mch_id",
+			"vehicle_event_createtime", "vehicle_event_des", "vehicle_event_type",
 		} {
 			if strings.Contains(e.Value, "&"+name+"=") {
 				return true
@@ -206,6 +206,8 @@ func ReadEnvelope(body []byte) (Envelope, time.Time, error) {
 		return Envelope{}, time.Time{}, fmt.Errorf("%w: create_time", ErrMalformed)
 	case e.ID == "" || len(e.ID) > 128:
 		return Envelope{}, time.Time{}, fmt.Errorf("%w: id", ErrMalformed)
+	case e.EventType == "":
+		return Envelope{}, time.Time{}, fmt.Errorf("%w: event_type", ErrMalformed)
 	case e.Resource == nil:
 		return Envelope{}, time.Time{}, fmt.Errorf("%w: resource is missing", ErrMalformed)
 	case e.Resource.Algorithm != "AEAD_AES_256_GCM":

@@ -69,11 +69,11 @@ func (c *Client) postV3(ctx context.Context, k V3Keys, base, path string, body [
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}
-	authorization, err := k.Signer.Authorization(http.MethodPost, path, body, c.Now(), nonce)
+	req, err := newPost(ctx, base+path, body)
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}
-	req, err := newPost(ctx, base+path, body)
+	authorization, err := k.Signer.Authorization(http.MethodPost, req.URL.RequestURI(), body, c.Now(), nonce)
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}

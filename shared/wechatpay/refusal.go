@@ -48,7 +48,8 @@ var messages = []struct {
 // refusalV3 judges a V3 answer that is not a success.
 func refusalV3(r reply, code, message string) *Error {
 	e := &Error{Kind: statusKind(r.status), HTTPStatus: r.status, Code: cleanCode(code), Message: cleanMessage(message)}
-	if kind, ok := codes[e.Code]; ok {
+	// A 401 is about our signature whatever its code; otherwise the code says more than the status.
+	if kind, ok := codes[e.Code]; ok && r.status != http.StatusUnauthorized {
 		e.Kind = kind
 	}
 	if e.Kind == RateLimited {
@@ -73,6 +74,9 @@ func kindV2(code, message string) Kind {
 			return kind
 		}
 	}
+	if code != "" && code != "INVALID_REQUEST" {
+		return Refused // the words beside another code only explain it
+	}
 	for _, m := range messages {
 		if strings.Contains(message, m.part) {
 			return m.kind
@@ -90,10 +94,10 @@ func statusKind(status int) Kind {
 		return NoPermission
 	case status == http.StatusTooManyRequests:
 		return RateLimited
-	case status >= 400 && status < 500:
+	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
 		return Refused
 	default:
-		// 5xx; 202, which asks for the same request again; redirects, which are never followed.
+		// 5xx; 408; 202, which asks for the same request again; redirects, which are never followed.
 		return Unavailable
 	}
 }

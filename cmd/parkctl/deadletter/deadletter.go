@@ -56,7 +56,8 @@ type Queues struct {
 var ErrUnreadable = errors.New("the message is not an event")
 
 // Walk receives every letter once and hands it to visit, which tells whether the letter is settled, that is deleted. All
-// others are given back when the walk ends, also when it ends early.
+// others are given back when the walk ends, also when it ends early. An event that was replayed and parked again meanwhile
+// is a new letter: visit must not replay it for ever.
 func (q *Queues) Walk(ctx context.Context, visit func(Letter) (settled bool, err error)) (err error) {
 	seen := map[string]bool{}
 	var kept []string
