@@ -21,7 +21,7 @@ FUNCTIONS := parkingsync vehiclenotify notifycallback eventdelivery
 
 .PHONY: help
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[^ \t#]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[^ \t#]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: .venv parkctl ## Start the local stack, play one car's visit, serve until Ctrl-C
@@ -57,6 +57,23 @@ fuzz: ## Run every fuzz target, one after the other, for FUZZTIME each
 		echo "$$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package" </dev/null || exit 1; \
 	done <build/fuzz.targets
+
+# go test with the lines of the results alone: each benchmark's after those that it logs.
+bench = @mkdir -p build && rm -f build/bench.failed && \
+	{ $(GO) test -run '^$$' -bench '$(1)' -benchmem -v -timeout 30m $(2) || touch build/bench.failed; } | \
+	awk '/^pkg: / { package = $$0 } \
+		/^(=== |goos: |goarch: |pkg: |PASS$$|ok |\?|testing: warning: no tests)/ || /^Benchmark[^ \t]*$$/ { next } \
+		package { print ""; print package; package = "" } \
+		{ print; fflush() }' && \
+	test ! -e build/bench.failed
+
+.PHONY: bench
+bench: ## Run every benchmark, with its floor beside it where it has one
+	$(call bench,.,./...)
+
+.PHONY: bench-delivery
+bench-delivery: ## Events a second and memory of one sandbox; what a vendor that hangs costs the others (6 minutes)
+	$(call bench,BareClient|Delivery|HangingVendor,./functions/eventdelivery)
 
 .PHONY: build
 build: $(FUNCTIONS:%=build-%) ## Build every function into build/functions/$(GOARCH)

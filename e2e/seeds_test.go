@@ -271,8 +271,8 @@ func TestDirect(t *testing.T) {
 	state := wechatpaysim.PlateState{PlateNumber: fixture.Plate, EventType: "BLOCKED"}
 	t.Run("a plate's state", func(t *testing.T) {
 		m := deliver(t, g, plateState(fixture.VendorID, state)(t, g), 1)[0]
-		if got := member(t, m, "sub_mchid"); got != nil || member(t, m, "mchid") != fixture.MchID {
-			t.Errorf("got sub_mchid %v and mchid %v, want none and %s", got, member(t, m, "mchid"), fixture.MchID)
+		if got := member(t, m, "sub_mchid"); got != "" || member(t, m, "mchid") != fixture.MchID {
+			t.Errorf("got sub_mchid %v and mchid %v, want an empty one and %s", got, member(t, m, "mchid"), fixture.MchID)
 		}
 	})
 	state.SubMchID = fixture.SubMchID

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -105,7 +103,7 @@ func (h *handler) decide(ctx context.Context, m events.SQSMessage) (d delivery.D
 	defer func() {
 		if p := recover(); p != nil {
 			h.logger.ErrorContext(ctx, "a delivery panicked", string(telemetry.MessageID), m.MessageId,
-				string(telemetry.Panic), panicText(p), string(telemetry.Stack), string(debug.Stack()))
+				string(telemetry.Panic), telemetry.PanicText(p), string(telemetry.Stack), string(debug.Stack()))
 			d = delivery.Decision{Kind: delivery.Ours, Reason: reasonPanic}
 		}
 	}()
@@ -118,14 +116,6 @@ func (h *handler) decide(ctx context.Context, m events.SQSMessage) (d delivery.D
 		describe(ctx, item, d)
 	}
 	return d
-}
-
-// panicText says what panicked without its words, which may hold a part of a message, unless they are the runtime's own.
-func panicText(p any) string {
-	if err, ok := p.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", p)
 }
 
 // describe notes which event it was, and how often it was tried, this time included.

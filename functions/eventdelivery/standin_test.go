@@ -189,69 +189,78 @@ func (t *table) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(
 type fairQueue struct {
 	mu       sync.Mutex
 	sent     int
-	waiting  []*queued // the oldest first
+	waiting  []*queued // that may be received, the oldest first
 	inFlight map[string]int
 	groups   map[string]string // by receipt handle, of messages in flight
-	arrived  chan struct{}     // closed and replaced when a message was sent
-	dead     int
+	arrived  chan struct{}     // closed and replaced when a message may be received
 }
 
 type queued struct {
 	types.Message
-	group   string
-	visible time.Time
+	group string
 }
 
 func newFairQueue() *fairQueue {
 	return &fairQueue{inFlight: make(map[string]int), groups: make(map[string]string), arrived: make(chan struct{})}
 }
 
+// SendMessage takes a message, and forgets one for the dead-letter queue.
 func (q *fairQueue) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if aws.ToString(in.QueueUrl) == deadURL {
-		q.dead++
 		return &sqs.SendMessageOutput{}, nil
 	}
+	q.mu.Lock()
 	q.sent++
 	id := strconv.Itoa(q.sent)
-	q.waiting = append(q.waiting, &queued{
+	q.mu.Unlock()
+	m := &queued{
 		Message: types.Message{MessageId: &id, ReceiptHandle: &id, Body: in.MessageBody, MessageAttributes: in.MessageAttributes},
 		group:   aws.ToString(in.MessageGroupId),
-		visible: time.Now().Add(time.Duration(in.DelaySeconds) * time.Second),
-	})
-	close(q.arrived)
-	q.arrived = make(chan struct{})
+	}
+	if in.DelaySeconds > 0 {
+		time.AfterFunc(time.Duration(in.DelaySeconds)*time.Second, func() { q.show(m) })
+	} else {
+		q.show(m)
+	}
 	return &sqs.SendMessageOutput{}, nil
 }
 
+func (q *fairQueue) show(m *queued) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, m)
+	close(q.arrived)
+	q.arrived = make(chan struct{})
+}
+
 func (q *fairQueue) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	ends := time.Now().Add(time.Duration(in.WaitTimeSeconds) * time.Second)
+	ends := time.NewTimer(time.Duration(in.WaitTimeSeconds) * time.Second)
+	defer ends.Stop()
 	for {
-		found, arrived, soonest := q.take(int(in.MaxNumberOfMessages))
-		left := time.Until(ends)
-		if len(found) > 0 || left <= 0 {
+		found, arrived := q.take(int(in.MaxNumberOfMessages))
+		if len(found) > 0 {
 			return &sqs.ReceiveMessageOutput{Messages: found}, nil
 		}
-		timer := time.NewTimer(max(min(left, soonest), time.Millisecond))
 		select {
 		case <-arrived:
-		case <-timer.C:
+		case <-ends.C:
+			return &sqs.ReceiveMessageOutput{}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		timer.Stop()
 	}
 }
 
-// take returns messages and puts them in flight. Without any it says when it is worth looking again.
-func (q *fairQueue) take(count int) (found []types.Message, arrived <-chan struct{}, soonest time.Duration) {
+// take puts messages in flight.
+func (q *fairQueue) take(count int) (found []types.Message, arrived <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(found) < count {
-		next, wait := q.next(time.Now())
-		if next < 0 {
-			return found, q.arrived, wait
+	for len(found) < count && len(q.waiting) > 0 {
+		next := 0
+		for i, m := range q.waiting {
+			if q.inFlight[m.group] < q.inFlight[q.waiting[next].group] {
+				next = i
+			}
 		}
 		m := q.waiting[next]
 		q.waiting = slices.Delete(q.waiting, next, next+1)
@@ -259,21 +268,7 @@ func (q *fairQueue) take(count int) (found []types.Message, arrived <-chan struc
 		q.groups[*m.ReceiptHandle] = m.group
 		found = append(found, m.Message)
 	}
-	return found, nil, 0
-}
-
-func (q *fairQueue) next(now time.Time) (index int, soonest time.Duration) {
-	index, soonest = -1, time.Hour
-	for i, m := range q.waiting {
-		if wait := m.visible.Sub(now); wait > 0 {
-			soonest = min(soonest, wait)
-			continue
-		}
-		if index < 0 || q.inFlight[m.group] < q.inFlight[q.waiting[index].group] {
-			index = i
-		}
-	}
-	return index, soonest
+	return found, q.arrived
 }
 
 func (q *fairQueue) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {

@@ -6,7 +6,7 @@
 // that is busy. It differs from the service in three ways: the number of pollers stands still, failed invocations do not
 // slow it down, and events are not filtered.
 //
-// Only local/ and cmd/ may import this package. The rules are those of the Lambda developer guide, "Using Lambda with
+// Only local/, cmd/ and tests may import this package. The rules are those of the Lambda developer guide, "Using Lambda with
 // Amazon SQS", "Lambda parameters for Amazon SQS event source mappings" and "Handling errors for an SQS event source in
 // Lambda" (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
 package eventsource

@@ -39,6 +39,11 @@ func TestCircuit(t *testing.T) {
 		wait  time.Duration // 0 when a pass is given
 	}{
 		{"new", func(*testing.T, *Circuit, *clock) {}, 0},
+		{"three tries without an answer", func(t *testing.T, c *Circuit, _ *clock) {
+			for range 3 {
+				enter(c, "acme").Silence()
+			}
+		}, 30 * time.Second},
 		{"two failures", func(t *testing.T, c *Circuit, _ *clock) { fail(t, c, "acme", 2) }, 0},
 		{"three failures in a row", func(t *testing.T, c *Circuit, _ *clock) { fail(t, c, "acme", 3) }, 30 * time.Second},
 		{"three failures with a success among them", func(t *testing.T, c *Circuit, _ *clock) {
@@ -70,6 +75,28 @@ func TestCircuit(t *testing.T) {
 			clock.advance(OpenFor)
 			enter(c, "acme").Leave()
 		}, 0},
+		{"after a probe that was postponed", func(t *testing.T, c *Circuit, clock *clock) {
+			fail(t, c, "acme", 3)
+			clock.advance(OpenFor)
+			enter(c, "acme").Postpone()
+		}, Timeout},
+		{"long enough after a probe that was postponed", func(t *testing.T, c *Circuit, clock *clock) {
+			fail(t, c, "acme", 3)
+			clock.advance(OpenFor)
+			clock.advance(enter(c, "acme").Postpone())
+		}, 0},
+		{"postponing an ordinary try changes nothing", func(t *testing.T, c *Circuit, _ *clock) {
+			fail(t, c, "acme", 2)
+			enter(c, "acme").Postpone()
+		}, 0},
+		{"postponing twice does not end another's probe", func(t *testing.T, c *Circuit, clock *clock) {
+			fail(t, c, "acme", 3)
+			clock.advance(OpenFor)
+			first := enter(c, "acme")
+			clock.advance(first.Postpone())
+			enter(c, "acme")
+			first.Postpone()
+		}, Timeout},
 		{"after a probe that failed", func(t *testing.T, c *Circuit, clock *clock) {
 			fail(t, c, "acme", 3)
 			clock.advance(OpenFor)
@@ -136,6 +163,53 @@ func TestCircuit(t *testing.T) {
 	}
 }
 
+// TestProbe: who has to wait while others probe the vendor.
+func TestProbe(t *testing.T) {
+	tests := []struct {
+		name  string
+		steps func(t *testing.T, c *Circuit, clock *clock)
+		want  bool
+	}{
+		{"new", func(*testing.T, *Circuit, *clock) {}, false},
+		{"after an answer that was a failure", func(t *testing.T, c *Circuit, _ *clock) { fail(t, c, "acme", 1) }, false},
+		{"after silence", func(_ *testing.T, c *Circuit, _ *clock) { enter(c, "acme").Silence() }, true},
+		{"after silence and an answer that was a failure", func(t *testing.T, c *Circuit, _ *clock) {
+			enter(c, "acme").Silence()
+			fail(t, c, "acme", 1)
+		}, false},
+		{"after silence and a success", func(_ *testing.T, c *Circuit, _ *clock) {
+			enter(c, "acme").Silence()
+			enter(c, "acme").Success()
+		}, false},
+		{"after silence and a try that said nothing", func(_ *testing.T, c *Circuit, _ *clock) {
+			enter(c, "acme").Silence()
+			enter(c, "acme").Leave()
+		}, true},
+		{"after silence and a try that was postponed", func(_ *testing.T, c *Circuit, _ *clock) {
+			enter(c, "acme").Silence()
+			enter(c, "acme").Postpone()
+		}, true},
+		{"after another vendor's silence", func(_ *testing.T, c *Circuit, _ *clock) { enter(c, "other").Silence() }, false},
+		{"half open", func(t *testing.T, c *Circuit, clock *clock) {
+			fail(t, c, "acme", 3)
+			clock.advance(OpenFor)
+		}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, clock := newCircuit()
+			tt.steps(t, c, clock)
+			if got := enter(c, "acme").Probe(); got != tt.want {
+				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+	c, _ := newCircuit()
+	if c.Force("acme").Probe() {
+		t.Error("a forced try is a probe")
+	}
+}
+
 // TestOneProbe: of many that ask at one time, one gets the pass.
 func TestOneProbe(t *testing.T) {
 	c, clock := newCircuit()
@@ -165,11 +239,15 @@ func TestCircuitNeverSticks(t *testing.T) {
 		c, clock := newCircuit()
 		var passes []*Pass
 		end := func(p *Pass) {
-			switch rapid.IntRange(0, 2).Draw(rt, "end") {
+			switch rapid.IntRange(0, 4).Draw(rt, "end") {
 			case 0:
 				p.Success()
 			case 1:
 				p.Failure()
+			case 2:
+				p.Silence()
+			case 3:
+				p.Postpone()
 			}
 			p.Leave()
 		}

@@ -11,6 +11,7 @@
 //	vendor not known, also not 40 s later            Park: vendor_unknown
 //	vendor disabled, without a URL or a secret       Park: vendor_disabled, no_webhook_url, no_webhook_secret
 //	the vendor's circuit is open                     Delay: no try
+//	the vendor gave no answer, and is being probed   Delay: no try
 //	another worker has it in hand                    Delay: no try
 //	the vendor took it before                        Delivered: nothing is sent
 //	2xx                                              Delivered
@@ -67,13 +68,18 @@ const (
 	Kept = 7 * 24 * time.Hour
 	// Timeout is how long a vendor has to answer.
 	Timeout = 10 * time.Second
-	// reserve is what a try needs of its invocation's remaining time: its own and what is written down after it.
-	reserve = Timeout + 5*time.Second
+	// reserve is the least of its invocation's remaining time with which a try is begun. A vendor that has not answered when
+	// the invocation ends was not given its time, and the try is not charged.
+	reserve = 3 * time.Second
+	// probeLease is how long the right to probe a vendor lasts: a try, and what is written down after it.
+	probeLease = Timeout + 5*time.Second
 	// secondLook is how long an event for an unknown vendor waits before that is believed. The list of vendors is fetched
 	// again at most once in 30 s, so what was found now may have been looked up before the vendor was added.
 	secondLook = 40 * time.Second
 	// route is the events' place among the keys of package idempotency.
 	route = "events"
+	// probeRoute is the place of the rights to probe a vendor, of which each vendor has one, called probeID.
+	probeRoute, probeID = "probes", "probe"
 )
 
 // Reasons why an event is parked, a closed list. An event that was given up has reasonGaveUp and its last reason.
@@ -224,22 +230,22 @@ func (d *Deliverer) Deliver(ctx context.Context, item Item) Decision {
 	if v == nil {
 		return decision
 	}
-	e, err := read(item.Message)
-	if err != nil {
-		return park(item, ReasonMalformed)
-	}
+	e := read(item.Message)
 	pass, wait := d.Circuit.Enter(v.ID)
 	if pass == nil {
 		return d.held(ctx, item, v, e, wait)
 	}
 	defer pass.Leave()
+	if pass.Probe() {
+		return d.probe(ctx, item, v, e, pass)
+	}
 	return d.once(ctx, item, v, e, pass)
 }
 
-// The forms of what goes into a header, a table's key and the queue's message groups. eventID is what package event
-// makes, vendorID what package vendor takes.
+// The forms of what goes into a header, a table's key and the queue's message groups. eventID is wider than what package
+// event makes, vendorID is what package vendor takes.
 var (
-	eventID  = regexp.MustCompile(`^evt_[0-9a-f]{40}$`)
+	eventID  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	vendorID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 )
 
@@ -288,20 +294,32 @@ type content struct {
 	plate   *plateState // of a vehicle.plate_state_changed event
 }
 
-func read(m event.Message) (content, error) {
+func read(m event.Message) content {
 	e := content{message: m}
 	if m.Type == event.VehiclePlateStateChanged {
-		state, err := readPlateState(m)
-		if err != nil {
-			return content{}, err
+		// A state that does not say whose it is, or since when, supersedes nothing.
+		if state, err := readPlateState(m); err == nil {
+			e.plate = &state
 		}
-		e.plate = &state
 	}
-	return e, nil
+	return e
 }
 
-// held decides about an event that meets an open circuit.
+// held decides about an event that meets an open circuit. One that was held for the whole window without a try is tried in
+// spite of the circuit, and like every try of a vendor in doubt it needs the right to probe.
 func (d *Deliverer) held(ctx context.Context, item Item, v *vendor.Vendor, e content, wait time.Duration) Decision {
+	decision, over := d.waiting(item, wait)
+	if !over {
+		return decision
+	}
+	pass := d.Circuit.Force(v.ID)
+	defer pass.Leave()
+	return d.probe(ctx, item, v, e, pass)
+}
+
+// waiting decides about an event that must wait for its vendor's circuit, or tells that its wait is over: it was never
+// tried, and held for the whole window.
+func (d *Deliverer) waiting(item Item, wait time.Duration) (decision Decision, over bool) {
 	now := d.Now()
 	if item.FirstTry.IsZero() {
 		item.FirstTry = now
@@ -310,13 +328,38 @@ func (d *Deliverer) held(ctx context.Context, item Item, v *vendor.Vendor, e con
 	switch {
 	case held < Window:
 		item.Due = now.Add(holdDelay(wait, held, d.Random))
-		return delay(item, now, reasonCircuitOpen)
+		return delay(item, now, reasonCircuitOpen), false
 	case item.Tries > 0:
-		return park(item, reasonGaveUp+item.LastReason)
+		return park(item, reasonGaveUp+item.LastReason), false
 	}
-	pass := d.Circuit.Force(v.ID)
-	defer pass.Leave()
+	return Decision{}, true
+}
+
+// probe tries the event if nobody else, in any sandbox, is probing its vendor. An invocation that waits for an answer keeps
+// its sandbox from the events of all vendors, and every sandbox learns for itself that a vendor hangs, all at about the
+// same time: without this, one vendor could take all sandboxes again and again. The right to probe is a claim, which ends by
+// itself if it is never released.
+func (d *Deliverer) probe(ctx context.Context, item Item, v *vendor.Vendor, e content, pass *Pass) Decision {
+	result, err := d.Seen.Claim(ctx, probeOf(v.ID), fingerprint(probeID), d.Now().Add(probeLease))
+	if err != nil {
+		return ours(ctx, reasonClaim, err)
+	}
+	if result.Outcome != idempotency.Claimed {
+		decision, over := d.waiting(item, pass.Postpone())
+		if over {
+			now := d.Now()
+			item.Due = now.Add(Timeout)
+			return delay(item, now, reasonCircuitOpen)
+		}
+		return decision
+	}
+	defer d.release(ctx, result.Claim)
 	return d.once(ctx, item, v, e, pass)
+}
+
+// probeOf is the right to probe a vendor, among the claims.
+func probeOf(vendorID string) idempotency.Key {
+	return idempotency.Key{VendorID: vendorID, Route: probeRoute, ID: probeID}
 }
 
 // once tries the event unless it was delivered before or another worker has it in hand.
@@ -349,7 +392,7 @@ func (d *Deliverer) once(ctx context.Context, item Item, v *vendor.Vendor, e con
 }
 
 // fingerprint stands for an event among the claims. It depends on the id alone, whatever a redelivery changed.
-func fingerprint(eventID string) [32]byte { return sha256.Sum256([]byte(eventID)) }
+func fingerprint(id string) [32]byte { return sha256.Sum256([]byte(id)) }
 
 // try sends a claimed event.
 func (d *Deliverer) try(ctx context.Context, item Item, v *vendor.Vendor, e content, pass *Pass, claim *idempotency.Claim) Decision {
@@ -376,7 +419,11 @@ func (d *Deliverer) try(ctx context.Context, item Item, v *vendor.Vendor, e cont
 		item.Tries, item.FirstTry, item.LastReason = item.Tries+1, item.since(started), answer.reason()
 		return park(item, ReasonGone)
 	}
-	pass.Failure()
+	if answer.Status == 0 {
+		pass.Silence()
+	} else {
+		pass.Failure()
+	}
 	d.release(ctx, claim)
 	item.Tries, item.FirstTry, item.LastReason = item.Tries+1, item.since(started), answer.reason()
 	return d.failed(item, answer)
@@ -396,18 +443,14 @@ func (d *Deliverer) failed(item Item, answer Answer) Decision {
 	if now.Sub(item.FirstTry) >= Window {
 		return park(item, reasonGaveUp+item.LastReason)
 	}
-	var retryAfter time.Duration
-	if answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable {
-		retryAfter = answer.RetryAfter
-	}
-	item.Due = nextDue(now, item.FirstTry, item.Tries, retryAfter, d.Random)
+	item.Due = nextDue(now, item.FirstTry, item.Tries, answer.RetryAfter, d.Random)
 	return delay(item, now, item.LastReason)
 }
 
 // body returns what the vendor is sent, or what becomes of an event that cannot be written.
 func (d *Deliverer) body(ctx context.Context, item Item, e content) ([]byte, Decision) {
 	data := e.message.Data
-	if e.plate != nil {
+	if e.message.Type == event.VehiclePlateStateChanged {
 		var decision Decision
 		if data, decision = d.marked(ctx, item, e); data == nil {
 			return nil, decision
@@ -422,11 +465,15 @@ func (d *Deliverer) body(ctx context.Context, item Item, e content) ([]byte, Dec
 
 // marked returns a plate state's data with superseded.
 func (d *Deliverer) marked(ctx context.Context, item Item, e content) (jsontext.Value, Decision) {
-	newest, known, err := d.States.Newest(ctx, e.plate.key)
-	if err != nil {
-		return nil, ours(ctx, reasonPlateState, err)
+	superseded := false
+	if e.plate != nil {
+		newest, known, err := d.States.Newest(ctx, e.plate.key)
+		if err != nil {
+			return nil, ours(ctx, reasonPlateState, err)
+		}
+		superseded = known && newest.After(e.plate.occurredAt)
 	}
-	data, err := withSuperseded(e.message.Data, known && newest.After(e.plate.occurredAt))
+	data, err := withSuperseded(e.message.Data, superseded)
 	if err != nil {
 		return nil, park(item, ReasonMalformed)
 	}

@@ -38,6 +38,18 @@ func TestDeliver(t *testing.T) {
 			i.Tries, i.FirstTry, i.LastReason, i.Due = 1, now, reason, now.Add(FirstDelay)
 		}
 	}
+	halfOpen := func(r *rig) {
+		r.advance(-OpenFor)
+		fail(t, r.deliverer.Circuit, "acme", OpenAfter)
+		r.advance(OpenFor)
+	}
+	probing := func(r *rig) { // in another sandbox
+		result, err := r.seen.Claim(t.Context(), probeOf("acme"), fingerprint(probeID), r.now.Add(probeLease))
+		if err != nil || result.Outcome != idempotency.Claimed {
+			t.Fatalf("got %v, %v, want the right to probe", result.Outcome, err)
+		}
+		r.seen.steps = nil
+	}
 	tests := []struct {
 		name  string
 		setup func(r *rig)
@@ -137,6 +149,10 @@ func TestDeliver(t *testing.T) {
 			posts: 1, steps: "claim, release",
 		},
 		{
+			name: "a plate's state that does not say whose it is", item: func(i *Item) { i.Message.Data = jsontext.Value(`{"state":"NORMAL"}`) },
+			want: Decision{Kind: Delivered}, posts: 1, steps: "claim, complete 204",
+		},
+		{
 			name:  "Retry-After of 429",
 			setup: func(r *rig) { r.vendor.answer = always(Answer{Status: 429, RetryAfter: time.Hour}) },
 			want:  Decision{Kind: Delay, After: MaxHop, Reason: "http_429"},
@@ -153,8 +169,8 @@ func TestDeliver(t *testing.T) {
 		{
 			name:  "Retry-After of another status",
 			setup: func(r *rig) { r.vendor.answer = always(Answer{Status: 500, RetryAfter: time.Hour}) },
-			want:  Decision{Kind: Delay, After: FirstDelay, Reason: "http_500"},
-			after: first("http_500"), posts: 1, steps: "claim, release",
+			want:  Decision{Kind: Delay, After: MaxHop, Reason: "http_500"},
+			after: func(i *Item) { first("http_500")(i); i.Due = now.Add(time.Hour) }, posts: 1, steps: "claim, release",
 		},
 		{
 			name: "failed 24 h after the first try", setup: status(500),
@@ -204,7 +220,50 @@ func TestDeliver(t *testing.T) {
 			},
 			item:  func(i *Item) { i.FirstTry = now.Add(-24 * time.Hour) },
 			want:  Decision{Kind: Delay, After: FirstDelay, Reason: "http_500"},
-			after: first("http_500"), posts: 1, steps: "claim, release",
+			after: first("http_500"), posts: 1, steps: "claim, claim, release, release",
+		},
+
+		{name: "probe that is taken", setup: halfOpen, want: Decision{Kind: Delivered}, posts: 1, steps: "claim, claim, complete 204, release"},
+		{
+			name: "probe that fails", setup: func(r *rig) { halfOpen(r); status(500)(r) },
+			want:  Decision{Kind: Delay, After: FirstDelay, Reason: "http_500"},
+			after: first("http_500"), posts: 1, steps: "claim, claim, release, release",
+		},
+		{
+			name: "after silence, beside another sandbox's probe", setup: func(r *rig) { enter(r.deliverer.Circuit, "acme").Silence(); probing(r) },
+			want:  Decision{Kind: Delay, After: Timeout + FirstDelay, Reason: "circuit_open"},
+			after: func(i *Item) { i.FirstTry, i.Due = now, now.Add(Timeout+FirstDelay) }, steps: "claim",
+		},
+		{
+			name: "probe beside another sandbox's", setup: func(r *rig) { halfOpen(r); probing(r) },
+			want:  Decision{Kind: Delay, After: Timeout + FirstDelay, Reason: "circuit_open"},
+			after: func(i *Item) { i.FirstTry, i.Due = now, now.Add(Timeout+FirstDelay) }, steps: "claim",
+		},
+		{
+			name: "probe beside another sandbox's, 24 h after the first try", setup: func(r *rig) { halfOpen(r); probing(r) },
+			item:  func(i *Item) { i.Tries, i.FirstTry, i.LastReason = 5, now.Add(-24*time.Hour), "timeout" },
+			want:  Decision{Kind: Park, Reason: "gave_up: timeout"},
+			after: func(i *Item) { i.Tries, i.FirstTry, i.LastReason = 5, now.Add(-24*time.Hour), "timeout" }, steps: "claim",
+		},
+		{
+			name:  "probe beside another sandbox's, held for 24 h and never tried",
+			setup: func(r *rig) { halfOpen(r); probing(r) },
+			item:  func(i *Item) { i.FirstTry = now.Add(-24 * time.Hour) },
+			want:  Decision{Kind: Delay, After: Timeout, Reason: "circuit_open"},
+			after: func(i *Item) { i.FirstTry, i.Due = now.Add(-24*time.Hour), now.Add(Timeout) }, steps: "claim",
+		},
+		{
+			name: "probe beside one of a sandbox that crashed", setup: func(r *rig) {
+				halfOpen(r)
+				r.advance(-probeLease - idempotency.Margin)
+				probing(r)
+				r.advance(probeLease + idempotency.Margin)
+			},
+			want: Decision{Kind: Delivered}, posts: 1, steps: "claim, claim, complete 204, release",
+		},
+		{
+			name: "probe without the store", setup: func(r *rig) { halfOpen(r); r.seen.claimDown = on },
+			want: Decision{Kind: Ours, Reason: "claim_unavailable"}, steps: "claim",
 		},
 
 		{
@@ -280,7 +339,7 @@ func TestHostileItems(t *testing.T) {
 		name string
 		edit func(*Item)
 	}{
-		{"id of another form", func(i *Item) { i.Message.ID = "visit-1-in" }},
+		{"id of another form", func(i *Item) { i.Message.ID = "visit.1" }},
 		{"id with a line break", func(i *Item) { i.Message.ID += "\n" }},
 		{"vendor that no message group takes", func(i *Item) { i.Message.VendorID = "acme inc" }},
 		{"vendor with a separator", func(i *Item) { i.Message.VendorID = "acme#events" }},
@@ -289,7 +348,7 @@ func TestHostileItems(t *testing.T) {
 		{"tries without a first", func(i *Item) { i.Tries = 1 }},
 		{"first try in the future", func(i *Item) { i.Tries, i.FirstTry = 1, now.Add(time.Hour) }},
 		{"due later than any plan says", func(i *Item) { i.Due = now.Add(MaxDelay + time.Hour) }},
-		{"data of another type", func(i *Item) { i.Message.Data = jsontext.Value(`{}`) }},
+		{"data that is no object", func(i *Item) { i.Message.Data = jsontext.Value(`[]`) }},
 		{"data with a duplicate", func(i *Item) {
 			i.Message.Type, i.Message.Data = event.BusinessCircleCardActivated, jsontext.Value(`{"a":1,"a":2}`)
 		}},
@@ -459,6 +518,52 @@ func TestCircuitOfOneVendor(t *testing.T) {
 	}
 	if got := len(r.vendor.posts); got != 5 {
 		t.Errorf("the vendor got %d posts, want 5", got)
+	}
+}
+
+// TestOneProbeOfAllSandboxes: of two sandboxes whose circuits are to be probed, one waits for the vendor. The other's turn
+// comes afterwards, and a success closes the circuit of each.
+func TestOneProbeOfAllSandboxes(t *testing.T) {
+	r := newRig(t)
+	other := *r.deliverer
+	other.Circuit = NewCircuit(r.Now)
+	circuits := []*Circuit{r.deliverer.Circuit, other.Circuit}
+	for _, c := range circuits {
+		fail(t, c, "acme", OpenAfter)
+	}
+	r.advance(OpenFor)
+	deliver := func(d *Deliverer, id string) Decision {
+		return d.Deliver(until{t.Context(), r.now.Add(30 * time.Second)}, with(func(i *Item) { i.Message.ID = event.V2ID(id, "acme") }))
+	}
+	var beside Decision
+	r.vendor.answer = func(_ context.Context, n int) Answer {
+		if n == 1 {
+			beside = deliver(&other, "2")
+			return Answer{Failure: "timeout"}
+		}
+		return Answer{Status: http.StatusOK}
+	}
+	if got := deliver(r.deliverer, "1").Reason; got != "timeout" {
+		t.Fatalf("got %q, want the first probe to time out", got)
+	}
+	if beside.Kind != Delay || beside.Reason != "circuit_open" || beside.Item.Tries != 0 {
+		t.Errorf("got %v (%s) and %d tries, want delayed (circuit_open) and none charged", beside.Kind, beside.Reason, beside.Item.Tries)
+	}
+	r.advance(Timeout)
+	if got := deliver(&other, "3").Kind; got != Delivered {
+		t.Errorf("the other sandbox's turn: got %v, want delivered", got)
+	}
+	r.advance(OpenFor - Timeout)
+	if got := deliver(r.deliverer, "4").Kind; got != Delivered {
+		t.Errorf("the first sandbox's second turn: got %v, want delivered", got)
+	}
+	for i, c := range circuits {
+		if c.vendors["acme"] != nil {
+			t.Errorf("circuit %d is not closed", i)
+		}
+	}
+	if got := len(r.vendor.posts); got != 3 {
+		t.Errorf("the vendor got %d posts, want 3", got)
 	}
 }
 

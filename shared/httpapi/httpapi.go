@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -141,7 +140,7 @@ func (a *Adapter) answer(ctx context.Context, req *Request) (res Response) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.Logger.ErrorContext(ctx, "a handler panicked", string(telemetry.RequestID), req.ID,
-				string(telemetry.Panic), panicText(p), string(telemetry.Stack), string(debug.Stack()))
+				string(telemetry.Panic), telemetry.PanicText(p), string(telemetry.Stack), string(debug.Stack()))
 			telemetry.Set(ctx, telemetry.Reason, "the handler panicked")
 			res = a.Failed(ctx, req)
 		}
@@ -152,14 +151,6 @@ func (a *Adapter) answer(ctx context.Context, req *Request) (res Response) {
 		return a.Failed(ctx, req)
 	}
 	return handler(ctx, req)
-}
-
-// panicText says what panicked without its words, which may hold a part of a message, unless they are the runtime's own.
-func panicText(p any) string {
-	if err, ok := p.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", p)
 }
 
 func read(payload []byte) (*Request, error) {

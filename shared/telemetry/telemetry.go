@@ -8,7 +8,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 )
 
@@ -135,4 +137,12 @@ func Hash(key []byte, value string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(value))
 	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// PanicText says what panicked without its words, which may hold a part of a message, unless they are the runtime's own.
+func PanicText(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
 }
