@@ -3,7 +3,8 @@
 // account.
 //
 // Where moto differs from AWS: a time to live never deletes, IAM is not enforced, and GetSecretValue must name
-// AWSCURRENT once stages were moved by hand.
+// AWSCURRENT once stages were moved by hand. One fault of moto's, by which it loses messages, is mended while it starts;
+// see sitecustomize.py.
 //
 // Only packages under local/ and cmd/, and tests, may import it. The source of rules is moto's documentation of its
 // server mode, and the APIs' references.
@@ -12,6 +13,7 @@ package moto
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +42,9 @@ var (
 // that is written down where it should be looked up does not pass.
 const Region = "cn-north-1"
 
+//go:embed sitecustomize.py
+var sitecustomize []byte
+
 // grace is how long moto_server has to end by itself before it is killed.
 const grace = 3 * time.Second
 
@@ -64,6 +69,10 @@ func Start(ctx context.Context, executable, log string) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, fmt.Errorf("make the log's folder: %w", err)
 	}
+	mended, err := writeMending(filepath.Dir(log))
+	if err != nil {
+		return nil, err
+	}
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("make the log: %w", err)
@@ -74,6 +83,8 @@ func Start(ctx context.Context, executable, log string) (*Server, error) {
 		exited: make(chan struct{}),
 		logged: make(chan struct{}),
 	}
+	// None of the caller's MOTO_ or AWS_ settings reaches it.
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "PYTHONUNBUFFERED=1", "PYTHONPATH=" + mended}
 	urls, err := s.spawn(file)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start moto_server: %w", err), file.Close())
@@ -85,6 +96,21 @@ func Start(ctx context.Context, executable, log string) (*Server, error) {
 	return s, nil
 }
 
+// writeMending puts what Python is to import first into a folder of its own, and returns the folder.
+func writeMending(folder string) (string, error) {
+	folder, err := filepath.Abs(filepath.Join(folder, "moto"))
+	if err != nil {
+		return "", fmt.Errorf("name the folder of moto's mending: %w", err)
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", fmt.Errorf("make the folder of moto's mending: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "sitecustomize.py"), sitecustomize, 0o644); err != nil {
+		return "", fmt.Errorf("write moto's mending: %w", err)
+	}
+	return folder, nil
+}
+
 // spawn starts the process and what reads its output. The URL that it serves is sent once, and only if it is printed.
 func (s *Server) spawn(log *os.File) (<-chan string, error) {
 	r, w, err := os.Pipe()
@@ -93,8 +119,6 @@ func (s *Server) spawn(log *os.File) (<-chan string, error) {
 	}
 	s.cmd.Stdout, s.cmd.Stderr = w, w
 	s.cmd.SysProcAttr = ownGroup()
-	// None of the caller's MOTO_ or AWS_ settings reaches it.
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "PYTHONUNBUFFERED=1"}
 
 	started := make(chan error)
 	go func() {
