@@ -133,8 +133,13 @@ func (s *Stack) Trigger(ctx context.Context, name string) (Triggered, error) {
 		if !delivery.Success {
 			return result, nil
 		}
-		for until := time.Now().Add(triggerPatience); time.Now().Before(until) && len(s.Webhooks.Deliveries()) == before; {
-			time.Sleep(20 * time.Millisecond)
+		patience, cancel := context.WithTimeout(ctx, triggerPatience)
+		defer cancel()
+		for len(s.Webhooks.Deliveries()) == before && patience.Err() == nil {
+			select {
+			case <-patience.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
 		}
 		for _, d := range s.Webhooks.Deliveries()[before:] {
 			result.Webhooks = append(result.Webhooks, Webhook{ID: d.ID, Type: d.Type, Verified: d.Verdict == nil, Status: d.Status, Data: d.Data})
