@@ -157,6 +157,9 @@ func checkConfigured(body *vendorapi.Body, m *merchant.Merchant, scene wechatpay
 			body.Fail(f.name, problem.ConfigMismatch, f.hint)
 		}
 	}
+	if m.Mode == merchant.Direct && scene == wechatpay.SceneParkingSpace && body.Text("sub_openid") != "" {
+		body.Fail("sub_openid", problem.ConfigMismatch, "The merchant calls for itself, so there is no sub_openid; give the openid.")
+	}
 	if version := body.Text("version"); version != "" && scene != "" && version != scene.Version() {
 		body.Fail("version", problem.ConfigMismatch,
 			fmt.Sprintf("trade_scene %s has version %s; it may be left out.", scene, scene.Version()))

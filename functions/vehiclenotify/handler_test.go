@@ -555,6 +555,10 @@ func TestDirect(t *testing.T) {
 	}
 	functest.WantProblem(t, newRig(t, (*fixture.World).Direct).post(least.with(fields{"sub_mch_id": fixture.SubMchID})), problem.MerchantNotAllowed)
 	functest.WantProblem(t, newRig(t, (*fixture.World).Direct).post(least.with(fields{"sub_mch_id": fixture.MchID})), problem.MerchantNotAllowed)
+	p := functest.WantProblem(t, newRig(t, (*fixture.World).Direct).post(leastSpace.with(fields{"sub_openid": fixture.OpenID})), problem.InvalidFields)
+	if got, want := p.Fields(), []string{"/sub_openid config_mismatch"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
 
 // TestWeChatPay is the table of what WeChat Pay can do, as the vendor sees it, and of what becomes of the id.
