@@ -130,7 +130,7 @@ func (r *Report) Write(out io.Writer) error {
 	}
 	row("callbacks sent", r.Sent)
 	row("  answered with success", r.Accepted)
-	row("  refused (forged, probes, not this vendor's)", r.Refused)
+	row("  refused (forged, probes)", r.Refused)
 	row("  not available, to be repeated by WeChat Pay", r.Unavailable)
 	row("events delivered", r.Delivered)
 	row("events parked with a reason", r.Parked)
