@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -77,7 +76,7 @@ func (h *handler) deal(ctx context.Context, m events.SQSMessage) bool {
 	d := h.decide(ctx, m)
 	if err := h.act(ctx, m, d); err != nil {
 		telemetry.Set(ctx, telemetry.ServiceCall, "sqs:SendMessage")
-		telemetry.Set(ctx, telemetry.Error, cause(err))
+		telemetry.Set(ctx, telemetry.Error, telemetry.Cause(err))
 		d = delivery.Decision{Kind: delivery.Ours, Reason: reasonQueue}
 	}
 	telemetry.Set(ctx, telemetry.Decision, d.Kind.String())
@@ -161,15 +160,3 @@ func parked(d delivery.Decision) delivery.Item {
 
 // seconds rounds up to what DelaySeconds takes: an event is never received before it is due because of it.
 func seconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }
-
-// cause names a failed call's error without its message, which repeats what was sent.
-func cause(err error) string {
-	var coded interface{ ErrorCode() string }
-	switch {
-	case errors.As(err, &coded):
-		return coded.ErrorCode()
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timed out"
-	}
-	return "unreachable"
-}

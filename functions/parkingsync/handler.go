@@ -4,8 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"wechat-parking-gateway/shared/beijingtime"
 	"wechat-parking-gateway/shared/httpapi"
@@ -13,6 +14,7 @@ import (
 	"wechat-parking-gateway/shared/merchant"
 	"wechat-parking-gateway/shared/plate"
 	"wechat-parking-gateway/shared/problem"
+	"wechat-parking-gateway/shared/strictjson"
 	"wechat-parking-gateway/shared/telemetry"
 	"wechat-parking-gateway/shared/vendor"
 	"wechat-parking-gateway/shared/vendorapi"
@@ -113,8 +115,8 @@ func integer(body *vendorapi.Body, name string) *int64 {
 	if text == "" {
 		return nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n <= 0 {
+	n, ok := strictjson.Integer(jsontext.Value(text))
+	if !ok || n <= 0 {
 		body.Fail(name, problem.BadValue, "A whole number above 0 is needed, written without fraction or exponent.")
 		return nil
 	}

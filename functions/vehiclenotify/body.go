@@ -54,7 +54,7 @@ func adoptSceneInfo(body *vendorapi.Body) {
 			body.Fail("scene_info", problem.BadValue, fmt.Sprintf("Its %s must be a string.", name))
 		default:
 			flat := body.Text(name)
-			if !body.Adopt(name, inner[name], "scene_info") && !same(name, flat, textOf(inner[name])) {
+			if !body.Adopt(name, inner[name], "scene_info") && !same(name, flat, strictjson.Text(inner[name])) {
 				body.Fail(name, problem.BadValue, "It differs from the one in scene_info; give it once.")
 			}
 		}
@@ -74,13 +74,6 @@ func unwrap(text string) (map[string]jsontext.Value, error) {
 		return nil, errForm
 	}
 	return strictjson.Object(inner)
-}
-
-func textOf(v jsontext.Value) string {
-	if s, ok := strictjson.String(v); ok {
-		return s
-	}
-	return string(v)
 }
 
 // same tells whether two texts of a field mean the same; an empty one means nothing, and start_time has two spellings.

@@ -17,6 +17,7 @@ import (
 	"wechat-parking-gateway/shared/merchant"
 	"wechat-parking-gateway/shared/plate"
 	"wechat-parking-gateway/shared/problem"
+	"wechat-parking-gateway/shared/signing"
 	"wechat-parking-gateway/shared/telemetry"
 	"wechat-parking-gateway/shared/vendor"
 	"wechat-parking-gateway/shared/vendorapi"
@@ -151,7 +152,7 @@ func checkConfigured(body *vendorapi.Body, m *merchant.Merchant, scene wechatpay
 	for _, f := range []struct{ name, want, hint string }{
 		{"appid", m.AppID, "It is not the appid that the gateway is configured with; it may be left out."},
 		{"mch_id", m.MchID, "It is not the merchant that the gateway is configured with; it may be left out."},
-		{"sign_type", wechatpay.SignType, "The vehicle interfaces have HMAC-SHA256 alone; it may be left out."},
+		{"sign_type", signing.SignTypeHMACSHA256, "The vehicle interfaces have HMAC-SHA256 alone; it may be left out."},
 	} {
 		if given := body.Text(f.name); given != "" && given != f.want {
 			body.Fail(f.name, problem.ConfigMismatch, f.hint)

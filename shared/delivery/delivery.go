@@ -48,7 +48,6 @@ package delivery
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -525,18 +524,12 @@ func ours(ctx context.Context, reason string, err error) Decision {
 	return Decision{Kind: Ours, Reason: reason}
 }
 
-// cause names what is known of a failed call without its message, which may repeat what was sent.
+// cause names a failed call of ours; see [telemetry.Cause].
 func cause(err error) string {
-	var coded interface{ ErrorCode() string }
-	switch {
-	case errors.As(err, &coded):
-		return coded.ErrorCode()
-	case errors.Is(err, idempotency.ErrLostClaim):
-		return "the claim was lost to another invocation"
-	case errors.Is(err, idempotency.ErrMalformedRecord), errors.Is(err, platestate.ErrMalformedRecord):
-		return "the table holds a record that the gateway did not write"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timed out"
-	}
-	return "unreachable"
+	const foreign = "the table holds a record that the gateway did not write"
+	return telemetry.Cause(err,
+		telemetry.Word{Err: idempotency.ErrLostClaim, Text: "the claim was lost to another invocation"},
+		telemetry.Word{Err: idempotency.ErrMalformedRecord, Text: foreign},
+		telemetry.Word{Err: platestate.ErrMalformedRecord, Text: foreign},
+	)
 }

@@ -162,6 +162,14 @@ func String(v jsontext.Value) (string, bool) {
 	return string(text), true
 }
 
+// Text returns a JSON string's content, and any other value as it was written.
+func Text(v jsontext.Value) string {
+	if s, ok := String(v); ok {
+		return s
+	}
+	return string(v)
+}
+
 // Integer returns a JSON number that is written as an integer and fits 64
 // bits, and false for any other value: for 1.0 and 1e3 too, which not every
 // reader takes for integers.

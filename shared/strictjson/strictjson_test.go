@@ -367,3 +367,11 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+func TestText(t *testing.T) {
+	for value, want := range map[string]string{`"1200"`: "1200", `"\u7ca4"`: "粤", `1200`: "1200", `1.50`: "1.50", `""`: "", `true`: "true"} {
+		if got := Text(jsontext.Value(value)); got != want {
+			t.Errorf("%s: got %q, want %q", value, got, want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -145,4 +146,28 @@ func PanicText(p any) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%T", p)
+}
+
+// Word is what an error of ours is called in a log line.
+type Word struct {
+	Err  error
+	Text string
+}
+
+// Cause names what is known of a failed call to AWS without its message, which may repeat what was sent: the service's
+// error code, or the first of words that fits, or how the call ended.
+func Cause(err error, words ...Word) string {
+	var coded interface{ ErrorCode() string }
+	if errors.As(err, &coded) {
+		return coded.ErrorCode()
+	}
+	for _, w := range words {
+		if errors.Is(err, w.Err) {
+			return w.Text
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "timed out"
+	}
+	return "unreachable"
 }

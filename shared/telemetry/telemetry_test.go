@@ -3,6 +3,8 @@ package telemetry_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -42,6 +44,30 @@ func TestEveryKeyIsAllowed(t *testing.T) {
 		log.Info("line", string(k), "value")
 		if !strings.Contains(out.String(), string(k)+"=value") {
 			t.Errorf("%s: got %s, want the field in it", k, out.String())
+		}
+	}
+}
+
+// coded is an error of an AWS service.
+type coded string
+
+func (c coded) Error() string     { return "a message that repeats what was sent" }
+func (c coded) ErrorCode() string { return string(c) }
+
+func TestCause(t *testing.T) {
+	lost := errors.New("lost")
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("call: %w", coded("ThrottlingException")), "ThrottlingException"},
+		{errors.Join(lost, coded("ConditionalCheckFailedException")), "ConditionalCheckFailedException"},
+		{fmt.Errorf("record: %w", lost), "another has it"},
+		{fmt.Errorf("call: %w", context.DeadlineExceeded), "timed out"},
+		{errors.New("dial tcp"), "unreachable"},
+	} {
+		if got := telemetry.Cause(tt.err, telemetry.Word{Err: lost, Text: "another has it"}); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.err, got, tt.want)
 		}
 	}
 }

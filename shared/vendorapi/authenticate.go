@@ -16,13 +16,10 @@ import (
 	"wechat-parking-gateway/shared/vendor"
 )
 
-// The headers of Standard Webhooks, and what the gateway adds to the standard's rules for an id.
+// What the gateway adds to Standard Webhooks' rules for an id.
 const (
-	headerID        = "webhook-id"
-	headerTimestamp = "webhook-timestamp"
-	headerSignature = "webhook-signature"
-	maxID           = 64
-	eventPrefix     = "evt_" // ids of events that the gateway sends
+	maxID       = 64
+	eventPrefix = "evt_" // ids of events that the gateway sends
 )
 
 // authenticate returns the vendor in the path when one of its request_secrets signed the request, and the webhook-id.
@@ -83,7 +80,7 @@ func verify(d *vendor.Directory, id string, m stdwebhook.Message, body []byte) (
 // Gateway has joined two values with a comma, the form of each header gives it away.
 func readHeaders(h httpapi.Header) (stdwebhook.Message, *problem.Problem) {
 	values := make(map[string]string, 3)
-	for _, name := range []string{headerID, headerTimestamp, headerSignature} {
+	for _, name := range []string{stdwebhook.HeaderID, stdwebhook.HeaderTimestamp, stdwebhook.HeaderSignature} {
 		value, count := h.Get(name)
 		if count > 1 {
 			return stdwebhook.Message{}, problem.New(problem.MalformedHeader, "The header "+name+" came more than once.")
@@ -93,13 +90,13 @@ func readHeaders(h httpapi.Header) (stdwebhook.Message, *problem.Problem) {
 		}
 		values[name] = value
 	}
-	if detail := malformedID(values[headerID]); detail != "" {
+	if detail := malformedID(values[stdwebhook.HeaderID]); detail != "" {
 		return stdwebhook.Message{}, problem.New(problem.MalformedHeader, detail)
 	}
-	message, err := stdwebhook.ParseHeader(values[headerID], values[headerTimestamp], values[headerSignature])
+	message, err := stdwebhook.ParseHeader(values[stdwebhook.HeaderID], values[stdwebhook.HeaderTimestamp], values[stdwebhook.HeaderSignature])
 	var bad *stdwebhook.HeaderError
 	switch {
-	case errors.As(err, &bad) && bad.Header == headerTimestamp:
+	case errors.As(err, &bad) && bad.Header == stdwebhook.HeaderTimestamp:
 		return message, problem.New(problem.MalformedHeader, "webhook-timestamp must be Unix time in whole seconds.")
 	case err != nil:
 		return message, problem.New(problem.MalformedHeader, "webhook-signature must be a list of v1,<base64 of 32 bytes>, separated by single spaces.")

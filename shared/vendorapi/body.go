@@ -113,7 +113,7 @@ func pointer(name string) string {
 	if utf8.RuneCountInString(name) > 64 {
 		name = string([]rune(name)[:64])
 	}
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return string(jsontext.Pointer("").AppendToken(name))
 }
 
 // Text returns the member called name as text: a string's content, a number as it was written, "" where it is absent.
@@ -123,10 +123,7 @@ func (b *Body) Text(name string) string {
 	if !ok {
 		return ""
 	}
-	if s, ok := strictjson.String(v); ok {
-		return s
-	}
-	return string(v)
+	return strictjson.Text(v)
 }
 
 // Optional returns the text of a member, or nil where it is absent or empty.

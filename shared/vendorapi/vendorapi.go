@@ -168,18 +168,9 @@ func (e *Endpoint) record(ctx context.Context, claim *idempotency.Claim, answer 
 	}
 }
 
-// awsReason names what is known of a failed call without its message, which repeats what was sent.
+// awsReason names a failed call of ours; see [telemetry.Cause].
 func awsReason(err error) string {
-	var coded interface{ ErrorCode() string }
-	switch {
-	case errors.As(err, &coded):
-		return coded.ErrorCode()
-	case errors.Is(err, idempotency.ErrLostClaim):
-		return "the claim was lost to another invocation"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timed out"
-	}
-	return "unreachable"
+	return telemetry.Cause(err, telemetry.Word{Err: idempotency.ErrLostClaim, Text: "the claim was lost to another invocation"})
 }
 
 // respond turns a fresh or stored answer into a response. Its content type follows from its status.

@@ -35,9 +35,6 @@ func (s TradeScene) Version() string {
 	return "2.0"
 }
 
-// SignType is the one signature type of the vehicle interfaces.
-const SignType = "HMAC-SHA256"
-
 // UserStateNormal is the one user_state (and vehicle_event_type) with which the password-free service can be used.
 // WeChat Pay's sources name the others differently (BLOCK, BLOCKED, OVERDUE), so none of them is relied on.
 const UserStateNormal = "NORMAL"
@@ -83,7 +80,7 @@ func (e Entry) document(sceneInfo, nonce string) flatxml.Document {
 	}
 	return append(d,
 		flatxml.Element{Name: "nonce_str", Value: nonce},
-		flatxml.Element{Name: "sign_type", Value: SignType},
+		flatxml.Element{Name: "sign_type", Value: signing.SignTypeHMACSHA256},
 		flatxml.Element{Name: "version", Value: e.TradeScene.Version()},
 		flatxml.Element{Name: "trade_scene", Value: string(e.TradeScene)},
 		flatxml.Element{Name: "scene_info", Value: sceneInfo},
