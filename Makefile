@@ -17,7 +17,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
 
-FUNCTIONS := parkingsync vehiclenotify notifycallback eventdelivery
+# The functions as template.yaml names them, without the word Function; each has a folder of that name in lower case.
+FUNCTIONS := ParkingSync VehicleNotify NotifyCallback EventDelivery
+folder = $(shell echo '$(1)' | tr A-Z a-z)
 
 .PHONY: help
 help: ## Say what there is to make
@@ -85,20 +87,14 @@ compile = CGO_ENABLED=0 GOOS=linux GOARCH='$(GOARCH)' GOFLAGS=-mod=readonly GOAM
 
 .PHONY: $(FUNCTIONS:%=build-%)
 $(FUNCTIONS:%=build-%): build-%:
-	$(call compile,$*,build/functions/$(GOARCH)/$*)
+	$(call compile,$(call folder,$*),build/functions/$(GOARCH)/$(call folder,$*))
 
 # What SAM's makefile builder calls, by the names in template.yaml.
 artifacts = $(or $(ARTIFACTS_DIR),$(error ARTIFACTS_DIR is not set: it names the folder that the bootstrap goes into))
 
-.PHONY: build-ParkingSyncFunction build-VehicleNotifyFunction build-NotifyCallbackFunction build-EventDeliveryFunction
-build-ParkingSyncFunction:
-	$(call compile,parkingsync,$(artifacts))
-build-VehicleNotifyFunction:
-	$(call compile,vehiclenotify,$(artifacts))
-build-NotifyCallbackFunction:
-	$(call compile,notifycallback,$(artifacts))
-build-EventDeliveryFunction:
-	$(call compile,eventdelivery,$(artifacts))
+.PHONY: $(FUNCTIONS:%=build-%Function)
+$(FUNCTIONS:%=build-%Function): build-%Function:
+	$(call compile,$(call folder,$*),$(artifacts))
 
 .PHONY: parkctl
 parkctl:
@@ -123,7 +119,7 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 	$(SAM) build --build-dir build/validate/sam
 	@$(MAKE) --no-print-directory build GOARCH=arm64
 	@echo 'Each artifact is the bootstrap of make build, byte for byte, and nothing else:'
-	@for name in ParkingSync VehicleNotify NotifyCallback EventDelivery; do \
+	@for name in $(FUNCTIONS); do \
 		folder=$$(echo $$name | tr A-Z a-z); \
 		diff -r "build/validate/sam/$${name}Function" "build/functions/arm64/$$folder" || exit 1; \
 		echo "  $$name"; \
