@@ -21,7 +21,7 @@
 //	a failure of ours                                Ours: the copy stays on the queue as it is
 //
 // The plan goes by time, see [NextDelay]. The last try of an event is made 24 h after its first, or later where the
-// vendor's Retry-After asked for that. Two limits keep an event from waiting for ever at a circuit that is never found
+// vendor's Retry-After asked for that. Of a ping it is 5 minutes, everywhere that 24 h are spoken of here. Two limits keep an event from waiting for ever at a circuit that is never found
 // closed: one that was tried before is given up when its 24 h are over, since its vendor is failing then; one that was
 // not is tried in spite of the circuit when it has been held for 24 h, and its own 24 h begin.
 //
@@ -251,7 +251,7 @@ var (
 // credible reports whether the item is one that the gateway made. Times that no plan sets would keep it on the queue for
 // ever.
 func (i Item) credible(now time.Time) bool {
-	return eventID.MatchString(i.Message.ID) && vendorID.MatchString(i.Message.VendorID) && event.Valid(i.Message.Type) &&
+	return eventID.MatchString(i.Message.ID) && vendorID.MatchString(i.Message.VendorID) && event.Sent(i.Message.Type) &&
 		i.Tries >= 0 && (i.Tries == 0 || !i.FirstTry.IsZero()) &&
 		!i.FirstTry.After(now.Add(clockSkew)) &&
 		!i.Due.After(now.Add(MaxDelay+clockSkew))
@@ -325,7 +325,7 @@ func (d *Deliverer) waiting(item Item, wait time.Duration) (decision Decision, o
 	}
 	held := now.Sub(item.FirstTry)
 	switch {
-	case held < Window:
+	case held < windowOf(item.Message.Type):
 		item.Due = now.Add(holdDelay(wait, held, d.Random))
 		return delay(item, now, reasonCircuitOpen), false
 	case item.Tries > 0:
@@ -438,11 +438,11 @@ func (i Item) since(started time.Time) time.Time {
 
 // failed decides about an event whose try was charged just now.
 func (d *Deliverer) failed(item Item, answer Answer) Decision {
-	now := d.Now()
-	if now.Sub(item.FirstTry) >= Window {
+	now, window := d.Now(), windowOf(item.Message.Type)
+	if now.Sub(item.FirstTry) >= window {
 		return park(item, reasonGaveUp+item.LastReason)
 	}
-	item.Due = nextDue(now, item.FirstTry, item.Tries, answer.RetryAfter, d.Random)
+	item.Due = nextDue(now, item.FirstTry, window, item.Tries, answer.RetryAfter, d.Random)
 	return delay(item, now, item.LastReason)
 }
 

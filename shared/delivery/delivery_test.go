@@ -27,6 +27,9 @@ func with(edit func(*Item)) Item {
 	return i
 }
 
+// ping turns an item into a ping.
+func ping(i *Item) { i.Message = event.Ping("acme", "nonce", start) }
+
 // TestDeliver has one row for each thing that can become of an event.
 func TestDeliver(t *testing.T) {
 	now := start.Add(time.Minute) // the rig's
@@ -192,6 +195,35 @@ func TestDeliver(t *testing.T) {
 			name: "taken long after 24 h",
 			item: func(i *Item) { i.Tries, i.FirstTry, i.LastReason = 17, now.Add(-72*time.Hour), "timeout" },
 			want: Decision{Kind: Delivered}, posts: 1, steps: "claim, complete 204",
+		},
+
+		{
+			name: "a ping fails", setup: status(500), item: ping,
+			want:  Decision{Kind: Delay, After: FirstDelay, Reason: "http_500"},
+			after: func(i *Item) { ping(i); first("http_500")(i) }, posts: 1, steps: "claim, release",
+		},
+		{
+			name: "a ping fails 5 minutes after its first try", setup: status(500),
+			item:  func(i *Item) { ping(i); i.Tries, i.FirstTry, i.LastReason = 7, now.Add(-5*time.Minute), "timeout" },
+			want:  Decision{Kind: Park, Reason: "gave_up: http_500"},
+			after: func(i *Item) { ping(i); i.Tries, i.FirstTry, i.LastReason = 8, now.Add(-5*time.Minute), "http_500" },
+			posts: 1, steps: "claim, release",
+		},
+		{
+			name: "a ping is asked to wait for an hour", setup: func(r *rig) { r.vendor.answer = always(Answer{Status: 503, RetryAfter: time.Hour}) },
+			item: ping, want: Decision{Kind: Delay, After: 5 * time.Minute, Reason: "http_503"},
+			after: func(i *Item) { ping(i); first("http_503")(i); i.Due = now.Add(5 * time.Minute) }, posts: 1, steps: "claim, release",
+		},
+		{
+			name: "a ping to a vendor that is disabled", item: ping, setup: func(r *rig) {
+				r.vendors.value = directory(t, strings.Replace(vendors, `"webhook_url"`, `"disabled":true,"webhook_url"`, 1))
+			},
+			want: Decision{Kind: Park, Reason: "vendor_disabled"}, after: ping,
+		},
+		{
+			name: "a ping held for 5 minutes and never tried", setup: func(r *rig) { fail(t, r.deliverer.Circuit, "acme", OpenAfter) },
+			item: func(i *Item) { ping(i); i.FirstTry = now.Add(-5 * time.Minute) },
+			want: Decision{Kind: Delivered}, posts: 1, steps: "claim, claim, complete 204, release",
 		},
 
 		{
@@ -445,6 +477,26 @@ func TestOtherTypes(t *testing.T) {
 	if got.Kind != Delivered || r.vendor.posts[0].body != want {
 		t.Errorf("got %v, body %s, want %s", got.Kind, r.vendor.posts[0].body, want)
 	}
+}
+
+// TestPing: a ping is delivered to a vendor that lists no events, asks nobody about plates, and is sent once.
+func TestPing(t *testing.T) {
+	r := newRig(t)
+	r.plates.unreadable, r.plates.unwritable = on, on
+	r.vendors.value = directory(t, strings.Replace(vendors, `"webhook_url"`, `"events":[],"webhook_url"`, 1))
+	for _, want := range []string{"", "already_delivered"} {
+		if got := r.deliver(t, with(ping)); got.Kind != Delivered || got.Reason != want {
+			t.Errorf("got %v %q, want delivered %q", got.Kind, got.Reason, want)
+		}
+	}
+	if len(r.vendor.posts) != 1 {
+		t.Fatalf("the vendor got %d posts, want one", len(r.vendor.posts))
+	}
+	want := `{"type":"gateway.ping","timestamp":"2026-11-22T18:00:00+08:00","data":` + string(event.Ping("acme", "nonce", start).Data) + `}`
+	if got := r.vendor.posts[0].body; got != want {
+		t.Errorf("body\n got %s\nwant %s", got, want)
+	}
+	verify(t, r.vendor.posts[0], newerSecret, r.now)
 }
 
 // TestSuperseded sends states of one plate out of order.

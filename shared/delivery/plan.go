@@ -1,6 +1,10 @@
 package delivery
 
-import "time"
+import (
+	"time"
+
+	"wechat-parking-gateway/shared/event"
+)
 
 const (
 	// FirstDelay is the longest wait after the first failed try. It doubles with each further one.
@@ -9,6 +13,9 @@ const (
 	MaxDelay = 6 * time.Hour
 	// Window is how long an event is tried, from its first try on.
 	Window = 24 * time.Hour
+	// PingWindow is how long a ping is tried: somebody waits for what comes of it, and an answer of hours later would say
+	// nothing about the receiver that was pinged. It is long enough for a restart or a firewall's rule.
+	PingWindow = 5 * time.Minute
 	// MaxHop is the longest that one message waits on the queue (SQS: DelaySeconds of at most 900). A longer wait is
 	// made of several.
 	MaxHop = 900 * time.Second
@@ -29,12 +36,22 @@ func NextDelay(tries int, retryAfter time.Duration, random func(n int64) int64) 
 	return max(drawn, min(retryAfter, MaxDelay))
 }
 
+// windowOf returns how long an event of that type is tried, from its first try on.
+func windowOf(eventType string) time.Duration {
+	if eventType == event.GatewayPing {
+		return PingWindow
+	}
+	return Window
+}
+
 // nextDue returns when an event is to be tried again whose tries-th try failed at now. A drawn wait is cut at the end of
-// the window, so that the last try is made there; a vendor's Retry-After is not.
-func nextDue(now, firstTry time.Time, tries int, retryAfter time.Duration, random func(n int64) int64) time.Time {
+// the window, so that the last try is made there; a vendor's Retry-After is not, but for one that is longer than the
+// whole window.
+func nextDue(now, firstTry time.Time, window time.Duration, tries int, retryAfter time.Duration, random func(n int64) int64) time.Time {
+	retryAfter = min(retryAfter, window, MaxDelay)
 	delay := NextDelay(tries, retryAfter, random)
-	if left := firstTry.Add(Window).Sub(now); left < delay {
-		delay = max(left, min(retryAfter, MaxDelay))
+	if left := firstTry.Add(window).Sub(now); left < delay {
+		delay = max(left, retryAfter)
 	}
 	return now.Add(delay)
 }

@@ -3,8 +3,9 @@
 // that carries an event from the callback to its delivery, and the SQS queue in
 // between.
 //
-// The callback function writes the queue and the delivery function reads it. What
-// a vendor may list among its events is what [Valid] says. Whoever imports this
+// The callback function writes the queue and the delivery function reads it; the
+// operator's tool writes pings. What a vendor may list among its events is what
+// [Valid] says, and what it may be sent is what [Sent] says. Whoever imports this
 // package links the SQS client (about 0.3 MB); a function without a queue should
 // not.
 //
@@ -43,7 +44,8 @@ const (
 	maxWeChatPayType = 32
 )
 
-// Types returns the event types the gateway knows, in the order of the constants.
+// Types returns the event types the gateway knows and a vendor may list, in the
+// order of the constants.
 func Types() []string {
 	return []string{
 		VehiclePlateStateChanged,

@@ -3,6 +3,7 @@ package event_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -46,4 +47,14 @@ func ExampleValid() {
 	// true
 	// true
 	// false
+}
+
+func ExamplePing() {
+	at := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
+	ping := event.Ping("acme", "a nonce that is never used again", at)
+	err := event.NewQueue(printer{}, "https://sqs.example/events").Send(context.Background(), []event.Message{ping})
+	fmt.Println("accepted:", err == nil)
+	// Output:
+	// acme {"id":"evt_7fe4954f4681371f6b10f8b9ada21fe56a13509f","vendor_id":"acme","type":"gateway.ping","timestamp":"2026-11-22T10:00:00+08:00","data":{"vendor_id":"acme","message":"This is a test of your webhook_url: answer it with any 2xx. (webhook_url 连通测试，返回任意 2xx 即可)"}}
+	// accepted: true
 }
