@@ -66,7 +66,23 @@ func (s *Signer) Authorization(method, uri string, body []byte, now time.Time, n
 	return string(b), nil
 }
 
-// digestLines hashes the lines and the body, each ended by \n.
+// CanonicalRequestV3 returns the text that a request's signature is over, for people who look into it: five lines, each
+// ended by \n. The parts are those of Authorization.
+func CanonicalRequestV3(method, uri, timestamp, nonce string, body []byte) string {
+	return canonicalLines(body, method, uri, timestamp, nonce)
+}
+
+// CanonicalAnswerV3 returns the text that the signature of WeChat Pay's answers and callbacks is over, for people who look
+// into it: three lines, each ended by \n, the last of them empty where there is no body.
+func CanonicalAnswerV3(timestamp, nonce string, body []byte) string {
+	return canonicalLines(body, timestamp, nonce)
+}
+
+func canonicalLines(body []byte, lines ...string) string {
+	return strings.Join(lines, "\n") + "\n" + string(body) + "\n"
+}
+
+// digestLines hashes the lines and the body, each ended by \n, without joining them: a body is not copied.
 func digestLines(body []byte, lines ...string) [sha256.Size]byte {
 	var head [512]byte
 	b := head[:0]

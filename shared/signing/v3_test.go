@@ -15,6 +15,24 @@ import (
 	"wechat-parking-gateway/shared/signing"
 )
 
+// TestCanonicalAnswerV3: the text that people are shown is the one that a signature is checked against.
+func TestCanonicalAnswerV3(t *testing.T) {
+	v := loadVectors(t)
+	key := vectorPrivateKey(t, v)
+	at := time.Unix(1700000000, 0)
+	for _, body := range []string{"", `{"id":"EV-1"}`} {
+		digest := sha256.Sum256([]byte(signing.CanonicalAnswerV3("1700000000", "nonce", []byte(body))))
+		signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := signing.Header{Timestamp: "1700000000", Nonce: "nonce", Signature: base64.StdEncoding.EncodeToString(signature), Serial: "key"}
+		if err := (signing.Keyring{"key": &key.PublicKey}).Verify(h, []byte(body), at); err != nil {
+			t.Errorf("body %q: %v", body, err)
+		}
+	}
+}
+
 func TestAuthorizationVectors(t *testing.T) {
 	v := loadVectors(t)
 	signer, public := vectorSigner(t, v), &vectorPrivateKey(t, v).PublicKey
@@ -32,6 +50,9 @@ func TestAuthorizationVectors(t *testing.T) {
 			got, err := signer.Authorization(c.Method, c.URI, []byte(c.Body), unix(t, c.Timestamp), c.Nonce)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got := signing.CanonicalRequestV3(c.Method, c.URI, c.Timestamp, c.Nonce, []byte(c.Body)); got != c.Message {
+				t.Errorf("canonical text: got %q, want %q", got, c.Message)
 			}
 			want := fmt.Sprintf(`WECHATPAY2-SHA256-RSA2048 mchid="%s",nonce_str="%s",signature="%s",timestamp="%s",serial_no="%s"`,
 				v.V3.MchID, c.Nonce, c.Signature, c.Timestamp, v.V3.SerialNo)

@@ -72,6 +72,12 @@ type Message struct {
 	signatures [][sha256.Size]byte
 }
 
+// SignedText returns the text that a signature is over, for people who look into it: id.timestamp.body, with the headers'
+// values as they are.
+func SignedText(id, timestamp string, body []byte) string {
+	return id + "." + timestamp + "." + string(body)
+}
+
 // Sign returns the webhook-signature header: one "v1,<base64>" for each secret,
 // in their order, separated by spaces. timestamp counts to the second; the
 // webhook-timestamp header that belongs to it is its Unix time in decimal.

@@ -2,6 +2,7 @@ package stdwebhook
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -83,6 +84,19 @@ func TestNewSecret(t *testing.T) {
 
 	if _, err := NewSecret(strings.NewReader("too short")); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("from a short reader: got error %v, want %v", err, io.ErrUnexpectedEOF)
+	}
+}
+
+// TestSignedText: the text that people are shown is the one that a signature is over.
+func TestSignedText(t *testing.T) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(specSecret, SecretPrefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, key)
+	_, _ = io.WriteString(mac, SignedText(specID, specTimestamp, []byte(specBody)))
+	if got := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); got != specSignature {
+		t.Errorf("got %q, want %q", got, specSignature)
 	}
 }
 
