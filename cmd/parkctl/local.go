@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wechat-parking-gateway/cmd/parkctl/handover"
 	"wechat-parking-gateway/local/stack"
 	"wechat-parking-gateway/local/transcript"
 	"wechat-parking-gateway/local/visit"
@@ -35,13 +36,15 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Build and start the local stack, play one car's visit, and serve until Ctrl-C",
 		Example: `  parkctl local serve
-  parkctl local serve --listen 127.0.0.1:9000 --no-visit`,
+  parkctl local serve --listen 127.0.0.1:8081 --no-visit
+  parkctl local serve --webhook-url http://127.0.0.1:9000/webhooks/wechat   # events to a receiver of your own`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), cmd.OutOrStdout(), options) },
 	}
 	options.register(cmd)
 	cmd.Flags().StringVar(&options.listen, "listen", "127.0.0.1:8080", "loopback address of the gateway's front; port 0 takes a free one")
 	cmd.Flags().BoolVar(&options.noVisit, "no-visit", false, "start without playing the visit")
+	cmd.Flags().StringVar(&options.webhookURL, "webhook-url", "", "loopback address of a receiver of your own for the demo vendor's events; the visit is not played then")
 	return cmd
 }
 
@@ -59,8 +62,8 @@ func demoCommand() *cobra.Command {
 
 // localOptions are the flags of the commands that start a stack.
 type localOptions struct {
-	root, listen, functionLog string
-	noVisit                   bool
+	root, listen, functionLog, webhookURL string
+	noVisit                               bool
 }
 
 func (o *localOptions) register(cmd *cobra.Command) {
@@ -89,7 +92,7 @@ func (o *localOptions) start(ctx context.Context, out io.Writer) (*stack.Stack, 
 	tell := transcript.New(out, colour(out), time.Now)
 	started := time.Now()
 	s, err := stack.Start(ctx, stack.Options{
-		Root: o.root, Listen: o.listen, FunctionLog: log, Observe: visit.Heard(tell),
+		Root: o.root, Listen: o.listen, WebhookURL: o.webhookURL, FunctionLog: log, Observe: visit.Heard(tell),
 		Progress: func(what string) {
 			fmt.Fprintf(out, "%6.1f s  %s\n", time.Since(started).Seconds(), what)
 		},
@@ -130,12 +133,17 @@ func serve(ctx context.Context, out io.Writer, options localOptions) error {
 		return err
 	}
 	defer s.RemoveState()
-	if !options.noVisit {
+	handed := handOverPath(options.root)
+	if err := handOver(s, handed); err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(handed) }()
+	if !options.noVisit && options.webhookURL == "" {
 		if err := play(ctx, s, tell); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\n%s", nextSteps(s))
+	fmt.Fprintf(out, "\n%s", nextSteps(s, handed))
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping.")
@@ -145,8 +153,18 @@ func serve(ctx context.Context, out io.Writer, options localOptions) error {
 	}
 }
 
+func handOverPath(root string) string { return filepath.Join(root, "build", "local", "gateway.env") }
+
+// handOver writes for the demo vendor what an operator hands over to a vendor.
+func handOver(s *stack.Stack, path string) error {
+	return handover.File{
+		BaseURL: s.URL, VendorID: s.Vendor.ID(), RequestSecret: s.World.RequestSecret(s.Vendor.ID()),
+		WebhookSecret: s.World.Vendors.Vendors[s.Vendor.ID()].WebhookSecrets[0],
+	}.Write(path)
+}
+
 // nextSteps is what the reader can paste next.
-func nextSteps(s *stack.Stack) string {
+func nextSteps(s *stack.Stack, handed string) string {
 	tool, err := os.Executable()
 	if wd, wdErr := os.Getwd(); err == nil && wdErr == nil {
 		if relative, err := filepath.Rel(wd, tool); err == nil && !strings.HasPrefix(relative, "..") {
@@ -163,8 +181,9 @@ func nextSteps(s *stack.Stack) string {
     %[2]s local trigger forged                    a forger tries
     curl -i -X POST %[1]s/v1/callbacks/businesscircle -d '{}'
 
+The demo vendor's address and secrets for a program of your own: %[5]s (docs/guide.md).
 The functions log to %[3]s; the AWS APIs are emulated at %[4]s.
-`, s.URL, tool, s.FunctionLogHint(), s.AWSEndpoint)
+`, s.URL, tool, s.FunctionLogHint(), s.AWSEndpoint, handed)
 }
 
 func triggerCommand() *cobra.Command {

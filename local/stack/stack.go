@@ -70,6 +70,8 @@ type Options struct {
 	EnvFor func(function string) map[string]string
 	// HoldEvents leaves the events on their queue, where Events finds them, instead of delivering them.
 	HoldEvents bool
+	// WebhookURL, when set, is where fixture.VendorID's events go in place of Webhooks: a receiver of the reader's own.
+	WebhookURL string
 	// Visibility replaces the events queue's visibility timeout where it is not 0, for tests that kill functions and would
 	// only wait.
 	Visibility time.Duration
@@ -95,6 +97,7 @@ type Stack struct {
 	deadURL    string
 	sqs        *sqs.Client
 	controlURL string
+	elsewhere  bool // the demo vendor's events go to somebody else's receiver
 	broken     chan error
 	closers    []func()
 }
@@ -197,7 +200,7 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 		}
 	}
 	if !options.HoldEvents {
-		if err := s.startReceivers(); err != nil {
+		if err := s.startReceivers(options.WebhookURL); err != nil {
 			return err
 		}
 	}
@@ -222,7 +225,7 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 }
 
 // startReceivers opens the vendors' webhook_urls and writes them into the world.
-func (s *Stack) startReceivers() error {
+func (s *Stack) startReceivers(webhookURL string) error {
 	for id, receiver := range map[string]**demovendor.Receiver{fixture.VendorID: &s.Webhooks, fixture.OtherVendorID: &s.OtherWebhooks} {
 		vendor := s.World.Vendors.Vendors[id]
 		if vendor == nil {
@@ -239,6 +242,9 @@ func (s *Stack) startReceivers() error {
 		// Before its server's, which would wait for answers that the receiver holds.
 		s.closers = append(s.closers, (*receiver).Close)
 		vendor.WebhookURL = url + "/webhooks/wechat"
+	}
+	if vendor := s.World.Vendors.Vendors[fixture.VendorID]; vendor != nil && webhookURL != "" {
+		vendor.WebhookURL, s.elsewhere = webhookURL, true
 	}
 	return nil
 }
