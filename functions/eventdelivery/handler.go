@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type handler struct {
 	eventsURL, deadURL string
 	now                func() time.Time
 	logger             *slog.Logger
+	meter              *telemetry.Meter
 }
 
 // handle deals with the messages of one batch, side by side, and returns the ids of those that are to be received again.
@@ -73,7 +75,7 @@ func (h *handler) deal(ctx context.Context, m events.SQSMessage) bool {
 	started := h.now()
 	ctx, line := telemetry.Begin(ctx)
 	telemetry.Set(ctx, telemetry.MessageID, m.MessageId)
-	d := h.decide(ctx, m)
+	item, d := h.decide(ctx, m)
 	if err := h.act(ctx, m, d); err != nil {
 		telemetry.Set(ctx, telemetry.ServiceCall, "sqs:SendMessage")
 		telemetry.Set(ctx, telemetry.Error, telemetry.Cause(err))
@@ -81,9 +83,36 @@ func (h *handler) deal(ctx context.Context, m events.SQSMessage) bool {
 	}
 	telemetry.Set(ctx, telemetry.Decision, d.Kind.String())
 	telemetry.Set(ctx, telemetry.Reason, d.Reason)
-	telemetry.Set(ctx, telemetry.Duration, h.now().Sub(started).Milliseconds())
+	h.count(ctx, item, d)
+	took := h.now().Sub(started)
+	telemetry.Set(ctx, telemetry.Duration, took.Milliseconds())
 	line.Write(ctx, h.logger, level(d.Kind), "event")
+	h.meter.Write(line, took)
 	return d.Kind != delivery.Ours
+}
+
+// count counts what became of the message.
+func (h *handler) count(ctx context.Context, item delivery.Item, d delivery.Decision) {
+	switch d.Kind {
+	case delivery.Delivered:
+		if d.Reason != "" {
+			return // it was delivered before
+		}
+		telemetry.Count(ctx, telemetry.EventsDelivered)
+		if at, err := time.Parse(time.RFC3339, item.Message.Timestamp); err == nil {
+			telemetry.Measure(ctx, telemetry.EventAge, max(h.now().Sub(at), 0).Milliseconds())
+		}
+	case delivery.Delay:
+		if d.Item.Tries > item.Tries {
+			telemetry.Count(ctx, telemetry.EventsRetried)
+		}
+	case delivery.Park:
+		// An event that was given up has its last reason behind a colon: a status more would be a metric more.
+		reason, _, _ := strings.Cut(d.Reason, ":")
+		telemetry.CountReason(ctx, telemetry.EventsDeadLettered, reason)
+	case delivery.Ours:
+		telemetry.CountReason(ctx, telemetry.DeliveriesFailed, d.Reason)
+	}
 }
 
 func level(k delivery.Kind) slog.Level {
@@ -98,23 +127,24 @@ func level(k delivery.Kind) slog.Level {
 
 // decide says what is to become of the message. A panic, which in the runtime's hands would end the sandbox and with it
 // the rest of the batch, is a failure of ours.
-func (h *handler) decide(ctx context.Context, m events.SQSMessage) (d delivery.Decision) {
+func (h *handler) decide(ctx context.Context, m events.SQSMessage) (item delivery.Item, d delivery.Decision) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.logger.ErrorContext(ctx, "a delivery panicked", string(telemetry.MessageID), m.MessageId,
 				string(telemetry.Panic), telemetry.PanicText(p), string(telemetry.Stack), string(debug.Stack()))
+			telemetry.Count(ctx, telemetry.Panics)
 			d = delivery.Decision{Kind: delivery.Ours, Reason: reasonPanic}
 		}
 	}()
 	item, err := read(m)
 	if err != nil {
-		return delivery.Decision{Kind: delivery.Park, Reason: delivery.ReasonMalformed}
+		return item, delivery.Decision{Kind: delivery.Park, Reason: delivery.ReasonMalformed}
 	}
 	d = h.deliverer.Deliver(ctx, item)
 	if d.Reason != delivery.ReasonMalformed {
 		describe(ctx, item, d)
 	}
-	return d
+	return item, d
 }
 
 // describe notes which event it was, and how often it was tried, this time included.

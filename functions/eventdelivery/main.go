@@ -32,8 +32,8 @@ func main() {
 		loopback  = box.Settings.Switch("WEBHOOK_ALLOW_LOOPBACK") // the local stack's alone; the template never sets it
 		aws       = box.Ready()
 	)
-	vendors := secrets.New(secretsmanager.NewFromConfig(aws), vendorIDs, vendor.Parse, secrets.WithLogger(box.Logger))
-	sandbox.Warm(sandbox.Fetch(vendors))
+	vendors := secrets.New(secretsmanager.NewFromConfig(aws), vendorIDs, vendor.Parse, box.Reports()...)
+	box.Warm(sandbox.Fetch(vendors))
 
 	records := dynamodb.NewFromConfig(aws)
 	d := &delivery.Deliverer{
@@ -46,7 +46,7 @@ func main() {
 		Random:  mathrand.Int64N,
 	}
 	h := &handler{
-		deliverer: d, queue: sqs.NewFromConfig(aws), eventsURL: eventsURL, deadURL: deadURL, now: time.Now, logger: box.Logger,
+		deliverer: d, queue: sqs.NewFromConfig(aws), eventsURL: eventsURL, deadURL: deadURL, now: time.Now, logger: box.Logger, meter: box.Meter,
 	}
 	lambda.Start(h.handle)
 }

@@ -284,6 +284,7 @@ func (c *callbacks) send(ctx context.Context, messages []event.Message) *refusal
 	telemetry.Set(ctx, telemetry.Events, len(messages))
 	if len(messages) == 0 {
 		telemetry.Set(ctx, telemetry.Reason, string(wechatpay.ReasonNotSubscribed))
+		telemetry.Count(ctx, telemetry.CallbacksNotSubscribed)
 		return nil
 	}
 	telemetry.Set(ctx, telemetry.EventID, messages[0].ID)
@@ -293,11 +294,22 @@ func (c *callbacks) send(ctx context.Context, messages []event.Message) *refusal
 	return nil
 }
 
-// note puts a refusal into the request's log line and returns its word for WeChat Pay.
+// internalError is the word for a failure of ours that has no reason of its own.
+const internalError = "internal_error"
+
+// note counts a refusal, puts it into the request's log line and returns its word for WeChat Pay.
 func note(ctx context.Context, r *refusal) string {
-	if r.reason == "" {
+	switch {
+	case r.reason == "":
+		telemetry.CountReason(ctx, telemetry.CallbacksFailed, internalError)
 		telemetry.Set(ctx, telemetry.Reason, r.detail) // "" keeps the reason that is there
-		return "internal_error"
+		return internalError
+	case r.internal():
+		telemetry.CountReason(ctx, telemetry.CallbacksFailed, string(r.reason))
+	case r.reason == wechatpay.ReasonProbe:
+		telemetry.Count(ctx, telemetry.SignatureProbes)
+	default:
+		telemetry.CountReason(ctx, telemetry.CallbacksRefused, string(r.reason))
 	}
 	telemetry.Set(ctx, telemetry.Reason, string(r.reason))
 	if r.detail != "" {
@@ -315,7 +327,9 @@ func (r *refusal) internal() bool {
 func answerV2(ctx context.Context, r *refusal) httpapi.Response {
 	res := httpapi.Response{Status: http.StatusOK, Header: map[string]string{"Content-Type": "text/xml; charset=utf-8"}}
 	code, message := "SUCCESS", "OK"
-	if r != nil {
+	if r == nil {
+		telemetry.Count(ctx, telemetry.PlateStateCallbacksAccepted)
+	} else {
 		code, message = "FAIL", note(ctx, r)
 		if r.internal() {
 			res.Status = http.StatusInternalServerError
@@ -328,6 +342,7 @@ func answerV2(ctx context.Context, r *refusal) httpapi.Response {
 // answerV3 answers as V3 asks: the HTTP status decides.
 func answerV3(ctx context.Context, r *refusal) httpapi.Response {
 	if r == nil {
+		telemetry.Count(ctx, telemetry.BusinessCircleCallbacksAccepted)
 		return httpapi.Response{Status: http.StatusNoContent}
 	}
 	status := http.StatusInternalServerError

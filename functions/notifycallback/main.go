@@ -28,13 +28,13 @@ func main() {
 		aws        = box.Ready()
 	)
 	secretsManager := secretsmanager.NewFromConfig(aws)
-	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, secrets.WithLogger(box.Logger))
-	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, secrets.WithLogger(box.Logger))
-	sandbox.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors))
+	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, box.Reports()...)
+	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, box.Reports()...)
+	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors))
 
 	c := &callbacks{merchants: merchants, vendors: vendors, queue: event.NewQueue(sqs.NewFromConfig(aws), queueURL), now: time.Now}
 	lambda.Start(&httpapi.Adapter{
 		Routes: map[string]httpapi.Handler{plateStateRoute: c.plateState, businessCircleRoute: c.businessCircle},
-		Failed: failed, Now: time.Now, Logger: box.Logger,
+		Failed: failed, Now: time.Now, Logger: box.Logger, Meter: box.Meter,
 	})
 }

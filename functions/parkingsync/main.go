@@ -33,10 +33,10 @@ func main() {
 		aws        = box.Ready()
 	)
 	secretsManager := secretsmanager.NewFromConfig(aws)
-	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, secrets.WithLogger(box.Logger))
-	keys := secrets.New(secretsManager, []string{keyID}, merchant.ParseKey, secrets.WithLogger(box.Logger))
-	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, secrets.WithLogger(box.Logger))
-	sandbox.Warm(sandbox.Fetch(merchants), sandbox.Fetch(keys), sandbox.Fetch(vendors))
+	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, box.Reports()...)
+	keys := secrets.New(secretsManager, []string{keyID}, merchant.ParseKey, box.Reports()...)
+	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, box.Reports()...)
+	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(keys), sandbox.Fetch(vendors))
 
 	h := &parkings{
 		merchants: merchants, keys: wechatpay.V3Credentials{Merchants: merchants, Keys: keys}, now: time.Now,
@@ -50,6 +50,6 @@ func main() {
 	}
 	lambda.Start(&httpapi.Adapter{
 		Routes: map[string]httpapi.Handler{route: endpoint.Handle},
-		Failed: vendorapi.Failed, Now: time.Now, Logger: box.Logger,
+		Failed: vendorapi.Failed, Now: time.Now, Logger: box.Logger, Meter: box.Meter,
 	})
 }

@@ -129,6 +129,9 @@ func (h *entries) notify(ctx context.Context, entry wechatpay.Entry) (idempotenc
 	if err != nil {
 		return idempotency.Answer{}, err
 	}
+	if entry.Scene.NotifyURL != "" {
+		telemetry.Count(ctx, telemetry.EntryNotificationsSucceeded)
+	}
 	elements := make(map[string]string, len(verified.Document))
 	for _, e := range verified.Document {
 		if e.Name != "sign" && e.Name != "nonce_str" {

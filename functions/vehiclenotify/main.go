@@ -32,9 +32,9 @@ func main() {
 		aws          = box.Ready()
 	)
 	secretsManager := secretsmanager.NewFromConfig(aws)
-	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, secrets.WithLogger(box.Logger))
-	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, secrets.WithLogger(box.Logger))
-	sandbox.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors))
+	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, box.Reports()...)
+	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, box.Reports()...)
+	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors))
 
 	h := &entries{
 		merchants: merchants, keys: wechatpay.V2Credentials{Merchants: merchants}, now: time.Now, callbackBase: callbackBase,
@@ -46,6 +46,6 @@ func main() {
 	}
 	lambda.Start(&httpapi.Adapter{
 		Routes: map[string]httpapi.Handler{route: endpoint.Handle},
-		Failed: vendorapi.Failed, Now: time.Now, Logger: box.Logger,
+		Failed: vendorapi.Failed, Now: time.Now, Logger: box.Logger, Meter: box.Meter,
 	})
 }

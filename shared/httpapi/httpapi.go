@@ -77,9 +77,10 @@ type Adapter struct {
 	Routes map[string]Handler
 	// Failed answers in place of a handler that panicked, and for a route that the function does not have.
 	Failed Handler
-	// Now is the clock, Logger takes one line for each request.
+	// Now is the clock, Logger takes one line for each request and Meter its metrics.
 	Now    func() time.Time
 	Logger *slog.Logger
+	Meter  *telemetry.Meter
 }
 
 // errEvent says that what invoked the function was not an HTTP API's event.
@@ -125,12 +126,14 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	res := a.answer(ctx, req)
 
 	telemetry.Set(ctx, telemetry.Status, res.Status)
-	telemetry.Set(ctx, telemetry.Duration, a.Now().Sub(started).Milliseconds())
+	took := a.Now().Sub(started)
+	telemetry.Set(ctx, telemetry.Duration, took.Milliseconds())
 	level := slog.LevelInfo
 	if res.Status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	line.Write(ctx, a.Logger, level, "request")
+	a.Meter.Write(line, took)
 	return write(req, res)
 }
 
@@ -142,6 +145,7 @@ func (a *Adapter) answer(ctx context.Context, req *Request) (res Response) {
 			a.Logger.ErrorContext(ctx, "a handler panicked", string(telemetry.RequestID), req.ID,
 				string(telemetry.Panic), telemetry.PanicText(p), string(telemetry.Stack), string(debug.Stack()))
 			telemetry.Set(ctx, telemetry.Reason, "the handler panicked")
+			telemetry.Count(ctx, telemetry.Panics)
 			res = a.Failed(ctx, req)
 		}
 	}()

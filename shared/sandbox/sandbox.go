@@ -1,4 +1,4 @@
-// Package sandbox is what every function does at its start: read its settings, make its logger and its AWS
+// Package sandbox is what every function does at its start: read its settings, make its logger, its meter and its AWS
 // configuration, and fetch its secrets while Lambda's init phase runs, when the processor is at its fastest.
 package sandbox
 
@@ -31,6 +31,7 @@ const (
 type Box struct {
 	Settings *settings.Reader
 	Logger   *slog.Logger
+	Meter    *telemetry.Meter
 	getenv   func(string) string
 }
 
@@ -39,6 +40,7 @@ func Open(getenv func(string) string) *Box {
 	return &Box{
 		Settings: settings.From(getenv),
 		Logger:   telemetry.NewLogger(lambdacontext.NewLogHandler()),
+		Meter:    telemetry.NewMeter(os.Stdout, time.Now, getenv("AWS_LAMBDA_FUNCTION_NAME")),
 		getenv:   getenv,
 	}
 }
@@ -62,8 +64,25 @@ func Fetch[T any](c *secrets.Cache[T]) func(context.Context) {
 	}
 }
 
-// Warm runs fetches side by side, for at most 2 s.
-func Warm(fetches ...func(context.Context)) {
+// Reports makes a cache of secrets log and count its failed fetches.
+func (b *Box) Reports() []secrets.Option {
+	return []secrets.Option{secrets.WithLogger(b.Logger), secrets.WithObserver(b.secretFailed)}
+}
+
+func (b *Box) secretFailed(err error, stale bool) {
+	if errors.Is(err, secrets.ErrMalformed) {
+		b.Meter.Count(telemetry.SecretMalformed)
+	} else {
+		b.Meter.Count(telemetry.SecretUnavailable)
+	}
+	if stale {
+		b.Meter.Count(telemetry.SecretServedStale)
+	}
+}
+
+// Warm runs fetches side by side, for at most 2 s, and ends the init phase: what is left is to start serving.
+func (b *Box) Warm(fetches ...func(context.Context)) {
+	defer b.Meter.Ready()
 	ctx, cancel := context.WithTimeout(context.Background(), initBudget)
 	defer cancel()
 	var wg sync.WaitGroup

@@ -112,7 +112,7 @@ func TestWarm(t *testing.T) {
 					})
 				}
 				began := time.Now()
-				sandbox.Warm(fetches...)
+				(&sandbox.Box{}).Warm(fetches...)
 				if took := time.Since(began); took != tc.want {
 					t.Errorf("took %v, want %v", took, tc.want)
 				}
@@ -137,21 +137,21 @@ func TestFetch(t *testing.T) {
 	parse := func(docs [][]byte) (string, error) { return string(docs[0]), nil }
 	good := &store{}
 	cache := secrets.New(good, []string{"a"}, parse)
-	sandbox.Warm(sandbox.Fetch(cache))
+	(&sandbox.Box{}).Warm(sandbox.Fetch(cache))
 	if got, err := cache.Get(t.Context()); got != "document" || err != nil || good.calls != 1 {
 		t.Errorf("got %q, %v after %d calls, want the document after one", got, err, good.calls)
 	}
 	out := &store{err: errors.New("out")}
 	broken := secrets.New(out, []string{"a"}, parse)
-	sandbox.Warm(sandbox.Fetch(broken))
+	(&sandbox.Box{}).Warm(sandbox.Fetch(broken))
 	out.err = nil
 	if got, err := broken.Get(t.Context()); got != "document" || err != nil {
 		t.Errorf("got %q, %v, want the first request to find it", got, err)
 	}
 }
 
-func ExampleWarm() {
-	sandbox.Warm(
+func ExampleBox_Warm() {
+	(&sandbox.Box{}).Warm(
 		func(context.Context) { /* fetch the merchant's keys */ },
 		func(context.Context) { /* fetch the vendors */ },
 	)

@@ -130,6 +130,7 @@ type settings struct {
 	now     func() time.Time
 	int64n  func(n int64) int64
 	logger  *slog.Logger
+	observe func(err error, stale bool)
 	timeout time.Duration
 }
 
@@ -156,6 +157,13 @@ func WithLogger(logger *slog.Logger) Option {
 	return func(s *settings) { s.logger = logger }
 }
 
+// WithObserver makes the cache tell observe of each failed fetch that it would
+// log: what it came to, which wraps [ErrUnavailable] or [ErrMalformed], and
+// whether an older value was served.
+func WithObserver(observe func(err error, stale bool)) Option {
+	return func(s *settings) { s.observe = observe }
+}
+
 // WithFetchTimeout replaces [FetchTimeout].
 func WithFetchTimeout(d time.Duration) Option {
 	return func(s *settings) { s.timeout = d }
@@ -178,6 +186,7 @@ func New[T any](api API, ids []string, parse func(docs [][]byte) (T, error), opt
 			now:     time.Now,
 			int64n:  rand.Int64N,
 			logger:  slog.New(slog.DiscardHandler),
+			observe: func(error, bool) {},
 			timeout: FetchTimeout,
 		},
 	}
@@ -318,6 +327,7 @@ func (c *Cache[T]) fail(ctx context.Context, f *flight[T], err error) {
 }
 
 func (c *Cache[T]) report(ctx context.Context, err error, stale bool) {
+	c.observe(err, stale)
 	level, secret, reason := slog.LevelError, c.names(), "unavailable"
 	if stale {
 		level = slog.LevelWarn

@@ -1,5 +1,5 @@
 // Package telemetry writes what an operator may know of a request, and nothing else: one structured line for each
-// request, of fields from a closed list. A plate or an openid appears only as a hash keyed with the operator's own
+// request, of fields from a closed list, and metrics from another. A plate or an openid appears only as a hash keyed with the operator's own
 // log_hash_key, by which a car's visit can be found again; a key, a secret, a body or a URL never appears.
 package telemetry
 
@@ -91,17 +91,20 @@ func (h allowList) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup opens no group: every field has one name, at the top level.
 func (h allowList) WithGroup(string) slog.Handler { return h }
 
-// Line collects the fields of one request's log line. It is safe for concurrent use.
+// Line collects the fields of one request's log line, and its metrics. It is safe for concurrent use.
 type Line struct {
-	mu    sync.Mutex
-	attrs []slog.Attr
+	mu      sync.Mutex
+	attrs   []slog.Attr
+	samples []sample
+	few     [4]sample // room for the samples that most requests have
 }
 
 type lineKey struct{}
 
-// Begin returns a context in which Set adds to the returned Line.
+// Begin returns a context in which Set, Count and Measure add to the returned Line.
 func Begin(ctx context.Context) (context.Context, *Line) {
-	l := &Line{attrs: make([]slog.Attr, 0, 12)}
+	l := &Line{attrs: make([]slog.Attr, 0, 16)}
+	l.samples = l.few[:0]
 	return context.WithValue(ctx, lineKey{}, l), l
 }
 

@@ -71,6 +71,9 @@ func (e *Endpoint) Handle(ctx context.Context, req *httpapi.Request) httpapi.Res
 	res, p := e.serve(ctx, req)
 	if p != nil {
 		telemetry.Set(ctx, telemetry.Code, string(p.Code))
+		if p.Code == problem.GatewayUnavailable {
+			telemetry.Count(ctx, telemetry.GatewayUnavailable)
+		}
 		return httpapi.FromProblem(p, req.ID)
 	}
 	return res
@@ -79,6 +82,7 @@ func (e *Endpoint) Handle(ctx context.Context, req *httpapi.Request) httpapi.Res
 // Failed answers a request whose handler panicked.
 func Failed(ctx context.Context, req *httpapi.Request) httpapi.Response {
 	telemetry.Set(ctx, telemetry.Code, string(problem.GatewayUnavailable))
+	telemetry.Count(ctx, telemetry.GatewayUnavailable)
 	return httpapi.FromProblem(Unavailable("The gateway failed while it handled this request."), req.ID)
 }
 

@@ -111,7 +111,7 @@ func (c *Client) NotifyEntry(ctx context.Context, keys Credentials[V2Keys], e En
 		path = entryPathDirect
 	}
 	var answer EntryAnswer
-	err = c.retry(ctx, func(ctx context.Context, _ int) (bool, *Error) {
+	err = c.call(ctx, func(ctx context.Context, _ int) (bool, *Error) {
 		r, err := c.postV2(ctx, k[0], c.BaseURL+path, e, sceneInfo)
 		if err != nil {
 			return true, transportError(err)

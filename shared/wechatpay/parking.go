@@ -39,7 +39,7 @@ func (c *Client) SyncParking(ctx context.Context, keys Credentials[V3Keys], p Pa
 	if err != nil {
 		return err
 	}
-	return c.retry(ctx, func(ctx context.Context, n int) (bool, *Error) {
+	return c.call(ctx, func(ctx context.Context, n int) (bool, *Error) {
 		base := c.BaseURL
 		if n > 0 {
 			base = c.BackupURL

@@ -73,6 +73,13 @@ var kindText = map[Kind]string{
 	Unavailable: "unavailable", Unverified: "answer not verified", Unknown: "outcome unknown",
 }
 
+// outcomes are the metrics of calls that did not succeed. Answers that do not verify are counted one by one.
+var outcomes = map[Kind]telemetry.Metric{
+	Refused: telemetry.WeChatPayRefused, NoPermission: telemetry.WeChatPayNoPermission,
+	RateLimited: telemetry.WeChatPayRateLimited, SignatureRejected: telemetry.WeChatPayRejectedOurSignature,
+	Unavailable: telemetry.WeChatPayUnavailable, Unknown: telemetry.WeChatPayOutcomeUnknown,
+}
+
 // Error is a call's failure. Code and Message are WeChat Pay's own, cleaned and capped; they are not verified facts.
 type Error struct {
 	Kind       Kind
@@ -175,6 +182,21 @@ func (c *Client) send(ctx context.Context, req *http.Request) (reply, error) {
 // attempt makes the n-th try (from 0) of a call. A nil error is a success; again says that a failure is worth another try.
 type attempt func(ctx context.Context, n int) (again bool, err *Error)
 
+// call makes a call and counts what came of it.
+func (c *Client) call(ctx context.Context, try attempt) error {
+	began := c.Now()
+	err := c.retry(ctx, try)
+	telemetry.Measure(ctx, telemetry.WeChatPayDuration, c.Now().Sub(began).Milliseconds())
+	var failure *Error
+	switch {
+	case err == nil:
+		telemetry.Count(ctx, telemetry.WeChatPaySucceeded)
+	case errors.As(err, &failure):
+		telemetry.Count(ctx, outcomes[failure.Kind])
+	}
+	return err
+}
+
 // retry makes tries until one settles the call, the tries are used up or the budget is. The failure is the last try's,
 // except that one try without an answer makes the outcome unknown where nothing later settled it.
 func (c *Client) retry(ctx context.Context, try attempt) error {
@@ -195,6 +217,9 @@ func (c *Client) retry(ctx context.Context, try attempt) error {
 			return nil
 		}
 		last = err
+		if err.Kind == Unverified {
+			telemetry.Count(ctx, telemetry.WeChatPayUnverified)
+		}
 		unknown = unknown || err.Kind == Unknown
 		if !again {
 			return err
