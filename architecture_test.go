@@ -50,8 +50,8 @@ func list(t *testing.T, args ...string) []listed {
 // floors puts the rooms one above the other: a package imports only packages of lower floors. What a floor may see of the
 // outside world stands in TestEdges.
 var floors = [][]string{
-	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry", "shared/egress"},
-	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/platestate", "shared/awsenv", "shared/secrets"},
+	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry", "shared/egress"},
+	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/platestate", "shared/awsenv", "shared/secrets", "shared/secretstore"},
 	{"shared/merchant", "shared/vendor", "shared/httpapi"},
 	{"shared/wechatpay", "shared/sandbox", "shared/delivery"},
 	{"shared/vendorapi"},
@@ -93,7 +93,7 @@ func TestEdges(t *testing.T) {
 		why            string
 	}{
 		{
-			[]string{"shared/flatxml", "shared/signing", "shared/strictjson", "shared/stdwebhook", "shared/plate", "shared/problem", "shared/beijingtime"},
+			[]string{"shared/flatxml", "shared/signing", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/plate", "shared/problem", "shared/beijingtime"},
 			[]string{"net", "net/http", "os", "log/slog", "github.com/aws/"},
 			"it is pure: bytes, keys and a clock",
 		},
