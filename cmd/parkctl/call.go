@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -11,37 +12,47 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wechat-parking-gateway/cmd/parkctl/handover"
 	"wechat-parking-gateway/local/demovendor"
 	"wechat-parking-gateway/local/fixture"
-	"wechat-parking-gateway/local/stack"
 )
 
-func callCommand() *cobra.Command {
+func callCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "call",
 		Short: "Make a signed call as a parking vendor does",
-		Long: `Make a signed call as a parking vendor does. Without --base-url the call goes to the running local stack, as its
-demo vendor. The secret (whsec_…) is read from the environment variable PARKCTL_REQUEST_SECRET, never from a flag.`,
+		Long: `Make a signed call as a parking vendor does, to the gateway that --stack names, or to the one of a hand-over file.
+
+The secret is never given by a flag. It comes from the environment variable ` + secretVariable + ` (whsec_…), else from the
+hand-over file, else from the vendors' secret of the stack.`,
+		Example: `  parkctl call parking --state IN                                  # to the running local stack, as its demo vendor
+  parkctl call entry --handover acme-parking.gateway.env                  # to any gateway, as the vendor of a hand-over file
+  parkctl call parking --stack parking-prod --vendor acme-parking`,
 	}
-	cmd.AddCommand(callParkingCommand(), callEntryCommand())
+	cmd.AddCommand(callParkingCommand(s), callEntryCommand(s))
 	return cmd
 }
 
+// secretVariable names the environment variable with the secret that calls are signed with.
+const secretVariable = "PARKCTL_REQUEST_SECRET"
+
 // callOptions are the flags that both calls have.
 type callOptions struct {
-	root, baseURL, vendorID, webhookID, plate string
+	*settings
+	baseURL, vendorID, handover, webhookID, plate string
 }
 
 func (o *callOptions) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.root, "root", ".", "the project's folder, where the running local stack is found")
-	cmd.Flags().StringVar(&o.baseURL, "base-url", "", "the gateway's address (default: the running local stack)")
-	cmd.Flags().StringVar(&o.vendorID, "vendor", fixture.VendorID, "vendor id")
+	cmd.Flags().StringVar(&o.baseURL, "base-url", "", "the gateway's address (default: the stack's, or the hand-over file's)")
+	cmd.Flags().StringVar(&o.handover, "handover", "", "hand-over file that `parkctl vendor add` wrote: address, vendor and secret")
+	cmd.Flags().StringVar(&o.vendorID, "vendor", "", "vendor id (default: the hand-over file's, or "+fixture.VendorID+" on the local stack)")
 	cmd.Flags().StringVar(&o.webhookID, "webhook-id", "", "id of the fact, the idempotency key (default: a new one)")
 	cmd.Flags().StringVar(&o.plate, "plate", fixture.Plate, "plate number")
+	completeVendors(cmd, o.settings, "vendor")
 }
 
-func callParkingCommand() *cobra.Command {
-	var options callOptions
+func callParkingCommand(s *settings) *cobra.Command {
+	options := callOptions{settings: s}
 	state, openID, at := "IN", fixture.OpenID, ""
 	cmd := &cobra.Command{
 		Use:     "parking",
@@ -64,8 +75,8 @@ func callParkingCommand() *cobra.Command {
 	return cmd
 }
 
-func callEntryCommand() *cobra.Command {
-	var options callOptions
+func callEntryCommand(s *settings) *cobra.Command {
+	options := callOptions{settings: s}
 	parking, at := fixture.ParkingName, ""
 	cmd := &cobra.Command{
 		Use:     "entry",
@@ -87,22 +98,46 @@ func callEntryCommand() *cobra.Command {
 	return cmd
 }
 
-func call(ctx context.Context, out io.Writer, options callOptions, route string, fields map[string]any) error {
-	baseURL, secret := options.baseURL, os.Getenv("PARKCTL_REQUEST_SECRET")
-	if baseURL == "" {
-		state, err := stack.ReadState(options.root)
+// caller returns the vendor to call as, and the gateway's address.
+func (o *callOptions) caller(ctx context.Context) (*demovendor.Vendor, string, error) {
+	baseURL, vendorID, secret := o.baseURL, o.vendorID, os.Getenv(secretVariable)
+	if o.handover != "" {
+		file, err := handover.Read(o.handover)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		baseURL = state.BaseURL
-		if secret == "" {
-			secret = state.RequestSecrets[options.vendorID]
+		if vendorID != "" && vendorID != file.VendorID {
+			return nil, "", usage("the hand-over file is for vendor %s, --vendor says another", file.VendorID)
+		}
+		baseURL, vendorID, secret = cmp.Or(baseURL, file.BaseURL), file.VendorID, cmp.Or(secret, file.RequestSecret)
+	}
+	if baseURL == "" || secret == "" {
+		d, err := o.open(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		if d.Local {
+			vendorID = cmp.Or(vendorID, fixture.VendorID)
+		}
+		baseURL = cmp.Or(baseURL, d.BaseURL)
+		if vendorID != "" && secret == "" {
+			if secret, err = d.RequestSecret(ctx, vendorID); err != nil {
+				return nil, "", fmt.Errorf("%w (or set %s)", err, secretVariable)
+			}
 		}
 	}
-	if secret == "" {
-		return fmt.Errorf("no secret for vendor %s: set PARKCTL_REQUEST_SECRET to its request secret (whsec_…)", options.vendorID)
+	if vendorID == "" {
+		return nil, "", usage("name the vendor with --vendor, or give its --handover file")
 	}
-	vendor, err := demovendor.New(options.vendorID, secret, baseURL, time.Now)
+	if baseURL == "" {
+		return nil, "", usage("the stack %s has no output ApiUrl; name the gateway's address with --base-url", o.stack)
+	}
+	vendor, err := demovendor.New(vendorID, secret, baseURL, time.Now)
+	return vendor, baseURL, err
+}
+
+func call(ctx context.Context, out io.Writer, options callOptions, route string, fields map[string]any) error {
+	vendor, baseURL, err := options.caller(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,9 +153,15 @@ func call(ctx context.Context, out io.Writer, options callOptions, route string,
 	if err != nil {
 		return fmt.Errorf("the gateway does not answer: %w", err)
 	}
+	if options.json {
+		if err := emit(out, calledOf(baseURL+vendor.Path(route), webhookID, body, answer)); err != nil {
+			return err
+		}
+		return answerError(answer)
+	}
 	fmt.Fprintf(out, "POST %s%s\nwebhook-id: %s\n%s\n\nHTTP %d in %d ms\n", baseURL, vendor.Path(route), webhookID, body,
 		answer.Status, answer.Took.Milliseconds())
-	for _, name := range []string{"Request-Id", "Retry-After", "Idempotency-Replayed"} {
+	for _, name := range answerHeaders {
 		if value := answer.Header.Get(name); value != "" {
 			fmt.Fprintf(out, "%s: %s\n", name, value)
 		}
@@ -130,8 +171,69 @@ func call(ctx context.Context, out io.Writer, options callOptions, route string,
 			return err
 		}
 	}
+	return answerError(answer)
+}
+
+// answerHeaders are the headers of an answer that tell its reader something.
+var answerHeaders = []string{"Request-Id", "Retry-After", "Idempotency-Replayed"}
+
+func answerError(answer demovendor.Answer) error {
 	if answer.Status >= 300 {
 		return fmt.Errorf("the gateway refused the call (%d)", answer.Status)
 	}
 	return nil
+}
+
+// called is a call and its answer, for machines.
+type called struct {
+	URL       string            `json:"url"`
+	WebhookID string            `json:"webhook_id"`
+	Request   json.RawMessage   `json:"request"`
+	Status    int               `json:"status"`
+	TookMS    int64             `json:"took_ms"`
+	Headers   map[string]string `json:"headers"`
+	Body      any               `json:"body,omitempty"`
+}
+
+func calledOf(url, webhookID string, body []byte, answer demovendor.Answer) called {
+	c := called{
+		URL: url, WebhookID: webhookID, Request: body, Status: answer.Status, TookMS: answer.Took.Milliseconds(), Headers: map[string]string{},
+	}
+	for _, name := range answerHeaders {
+		if value := answer.Header.Get(name); value != "" {
+			c.Headers[name] = value
+		}
+	}
+	switch {
+	case json.Valid(answer.Body):
+		c.Body = json.RawMessage(answer.Body)
+	case len(answer.Body) > 0:
+		c.Body = string(answer.Body)
+	}
+	return c
+}
+
+// completeVendors completes a flag with the ids of the gateway's vendors: those that the local stack's state file names, or
+// what the stack's secrets say within a moment.
+func completeVendors(cmd *cobra.Command, s *settings, flag string) {
+	// It fails for a flag that does not exist alone.
+	_ = cmd.RegisterFlagCompletionFunc(flag, vendorIDs(s))
+}
+
+const completionPatience = 3 * time.Second
+
+func vendorIDs(s *settings) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+		defer cancel()
+		d, err := s.open(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ids, err := d.VendorIDs(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
 }

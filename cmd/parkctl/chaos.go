@@ -12,7 +12,7 @@ import (
 	"wechat-parking-gateway/local/chaos"
 )
 
-func chaosCommand() *cobra.Command {
+func chaosCommand(s *settings) *cobra.Command {
 	options := chaos.Options{}
 	cmd := &cobra.Command{
 		Use:   "chaos",
@@ -24,7 +24,11 @@ promised, print it as a table, and exit 1 when a promise was broken.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if options.Callbacks < 1 || options.Callbacks > 100_000 || options.Calls < 0 || options.Calls > 100_000 {
-				return fmt.Errorf("--callbacks must be 1 to 100000, --calls 0 to 100000")
+				return usage("--callbacks must be 1 to 100000, --calls 0 to 100000")
+			}
+			options.Root = s.root
+			if !cmd.Flags().Changed("seed") {
+				options.Seed = rand.Uint64N(1_000_000)
 			}
 			folder := filepath.Join(options.Root, "build", "local")
 			if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -50,9 +54,8 @@ promised, print it as a table, and exit 1 when a promise was broken.`,
 			return report.Err()
 		},
 	}
-	cmd.Flags().StringVar(&options.Root, "root", ".", "the project's folder")
 	cmd.Flags().IntVar(&options.Callbacks, "callbacks", 10_000, "callbacks from WeChat Pay")
 	cmd.Flags().IntVar(&options.Calls, "calls", 2_000, "calls from the vendor")
-	cmd.Flags().Uint64Var(&options.Seed, "seed", rand.Uint64N(1_000_000), "draws the faults; the same seed draws the same ones")
+	cmd.Flags().Uint64Var(&options.Seed, "seed", 0, "draws the faults; the same seed draws the same ones (default: a new one)")
 	return cmd
 }

@@ -1,57 +1,57 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
 
 	"wechat-parking-gateway/cmd/parkctl/deadletter"
-	"wechat-parking-gateway/local/moto"
-	"wechat-parking-gateway/local/stack"
+	"wechat-parking-gateway/cmd/parkctl/deployment"
 )
 
-func eventsCommand() *cobra.Command {
+func eventsCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "See what could not be delivered to vendors, send it again or drop it",
 		Long: `See what could not be delivered to vendors, send it again or drop it.
 
-The queues are those of the running local stack, or of a deployed one with --queue-url and --dead-letter-queue-url, which are
-the stack's outputs EventsQueueUrl and EventsDeadLetterQueueUrl; then the AWS profile and region of the environment are used.
+The queues are those of the gateway that --stack names, by its outputs EventsQueueUrl and EventsDeadLetterQueueUrl.
 While a command looks at the dead-letter queue, what it has seen is hidden from others for up to 5 minutes.`,
+		Example: `  parkctl events list --stack parking-prod
+  parkctl events replay --all --vendor acme-parking --stack parking-prod`,
 	}
-	cmd.AddCommand(eventsListCommand(), eventsReplayCommand(), eventsDropCommand())
+	cmd.AddCommand(eventsListCommand(s), eventsReplayCommand(s), eventsDropCommand(s))
 	return cmd
 }
 
 // eventsOptions are the flags of the three commands.
 type eventsOptions struct {
-	root, queueURL, deadLetterURL string
-	vendor, reason                string
-	all, yes, json                bool
+	*settings
+	consent
+	queueURL, deadLetterURL string
+	vendor, reason          string
+	all                     bool
 }
 
 func (o *eventsOptions) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.root, "root", ".", "the project's folder, where the running local stack is found")
-	cmd.Flags().StringVar(&o.queueURL, "queue-url", "", "URL of a deployed stack's events queue")
-	cmd.Flags().StringVar(&o.deadLetterURL, "dead-letter-queue-url", "", "URL of its dead-letter queue")
+	cmd.Flags().StringVar(&o.queueURL, "queue-url", "", "URL of the events queue (default: the stack's)")
+	cmd.Flags().StringVar(&o.deadLetterURL, "dead-letter-queue-url", "", "URL of its dead-letter queue (default: the stack's)")
 	cmd.Flags().StringVar(&o.vendor, "vendor", "", "only this vendor's")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "only those whose reason starts with this")
+	completeVendors(cmd, o.settings, "vendor")
 }
 
-func eventsListCommand() *cobra.Command {
-	var o eventsOptions
+func eventsListCommand(s *settings) *cobra.Command {
+	o := eventsOptions{settings: s}
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List undelivered events: why, since when, for whom",
@@ -62,65 +62,57 @@ func eventsListCommand() *cobra.Command {
 		},
 	}
 	o.register(cmd)
-	cmd.Flags().BoolVar(&o.json, "json", false, "one JSON object a line, for machines")
 	return cmd
 }
 
-func eventsReplayCommand() *cobra.Command {
-	var o eventsOptions
+func eventsReplayCommand(s *settings) *cobra.Command {
+	o := eventsOptions{settings: s}
 	cmd := &cobra.Command{
 		Use:     "replay {--all | EVENT_ID...}",
 		Short:   "Send undelivered events again, under the same ids",
 		Example: "  parkctl events replay evt_4fd06cd4e5268e395f91928df3ab522e9877e6df\n  parkctl events replay --all --vendor demo-parking",
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return o.settle(cmd.Context(), cmd.ErrOrStderr(), ids, "sent again", (*deadletter.Queues).Replay)
+			return o.settle(cmd, ids, settling{"Undelivered events will be sent again.", "sent again", false, (*deadletter.Queues).Replay})
 		},
 	}
 	o.register(cmd)
 	cmd.Flags().BoolVar(&o.all, "all", false, "all that --vendor and --reason let through")
+	o.consent.register(cmd)
 	return cmd
 }
 
-func eventsDropCommand() *cobra.Command {
-	var o eventsOptions
+func eventsDropCommand(s *settings) *cobra.Command {
+	o := eventsOptions{settings: s}
 	cmd := &cobra.Command{
 		Use:     "drop {--all | EVENT_ID...}",
 		Short:   "Delete undelivered events for good",
 		Example: "  parkctl events drop --all --reason vendor_disabled",
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			if !o.yes && !confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), "Undelivered events will be deleted for good. Go on?") {
-				return errors.New("nothing was deleted; confirm, or pass --yes")
-			}
-			return o.settle(cmd.Context(), cmd.ErrOrStderr(), ids, "dropped", (*deadletter.Queues).Drop)
+			return o.settle(cmd, ids, settling{"Undelivered events will be deleted for good.", "dropped", true, (*deadletter.Queues).Drop})
 		},
 	}
 	o.register(cmd)
 	cmd.Flags().BoolVar(&o.all, "all", false, "all that --vendor and --reason let through")
-	cmd.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
+	o.consent.register(cmd)
 	return cmd
 }
 
-// queues returns the queues that the flags name, and says where they are.
-func (o *eventsOptions) queues(ctx context.Context, log io.Writer) (*deadletter.Queues, error) {
-	if o.queueURL == "" && o.deadLetterURL == "" {
-		state, err := stack.ReadState(o.root)
-		if err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(log, "queues of the local stack at %s\n", state.BaseURL)
-		return &deadletter.Queues{
-			API: sqs.NewFromConfig(moto.Config(state.AWSEndpoint)), EventsURL: state.EventsQueueURL, DeadLetterURL: state.DeadLetterQueueURL,
-		}, nil
+// queues returns the queues that the flags name, and the gateway that they belong to.
+func (o *eventsOptions) queues(ctx context.Context) (*deadletter.Queues, *deployment.Deployment, error) {
+	d, err := o.open(ctx)
+	if errors.Is(err, deployment.ErrNoStack) && o.queueURL != "" && o.deadLetterURL != "" {
+		err = nil // a deleted stack leaves its queues
 	}
-	if o.queueURL == "" || o.deadLetterURL == "" {
-		return nil, errors.New("name both --queue-url and --dead-letter-queue-url")
-	}
-	aws, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("AWS configuration: %w", err)
+		return nil, nil, err
 	}
-	fmt.Fprintf(log, "queues in region %s\n", aws.Region)
-	return &deadletter.Queues{API: sqs.NewFromConfig(aws), EventsURL: o.queueURL, DeadLetterURL: o.deadLetterURL}, nil
+	queues := &deadletter.Queues{
+		API: sqs.NewFromConfig(d.AWS), EventsURL: cmp.Or(o.queueURL, d.EventsQueueURL), DeadLetterURL: cmp.Or(o.deadLetterURL, d.DeadLetterQueueURL),
+	}
+	if queues.EventsURL == "" || queues.DeadLetterURL == "" {
+		return nil, nil, fmt.Errorf("the stack %s has no outputs EventsQueueUrl and EventsDeadLetterQueueUrl: name both --queue-url and --dead-letter-queue-url", d.Stack)
+	}
+	return queues, d, nil
 }
 
 func (o *eventsOptions) wants(l deadletter.Letter) bool {
@@ -128,13 +120,13 @@ func (o *eventsOptions) wants(l deadletter.Letter) bool {
 }
 
 func (o *eventsOptions) list(ctx context.Context, out, log io.Writer) error {
-	queues, err := o.queues(ctx, log)
+	queues, _, err := o.queues(ctx)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table := newTable(out)
 	if !o.json {
-		fmt.Fprintln(table, "EVENT\tVENDOR\tTYPE\tREASON\tTRIES\tFIRST TRY\tPARKED")
+		row(table, "EVENT", "VENDOR", "TYPE", "REASON", "TRIES", "FIRST TRY", "PARKED")
 	}
 	found := 0
 	err = queues.Walk(ctx, func(l deadletter.Letter) (bool, error) {
@@ -143,10 +135,9 @@ func (o *eventsOptions) list(ctx context.Context, out, log io.Writer) error {
 		}
 		found++
 		if o.json {
-			return false, json.NewEncoder(out).Encode(l)
+			return false, emit(out, l)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", orDash(l.EventID), orDash(l.VendorID), orDash(l.Type), l.Reason, l.Tries,
-			stamp(l.FirstTry), stamp(l.ParkedAt))
+		row(table, orDash(l.EventID), orDash(l.VendorID), orDash(l.Type), l.Reason, strconv.Itoa(l.Tries), stamp(l.FirstTry), stamp(l.ParkedAt))
 		return false, nil
 	})
 	if !o.json {
@@ -158,13 +149,25 @@ func (o *eventsOptions) list(ctx context.Context, out, log io.Writer) error {
 	return err
 }
 
+// settling is what becomes of letters.
+type settling struct {
+	// what says it beforehand, and done afterwards; final means that it cannot be undone.
+	what, done string
+	final      bool
+	deal       func(*deadletter.Queues, context.Context, deadletter.Letter) error
+}
+
 // settle walks the dead-letter queue and deals with the letters that are asked for, telling how far it is.
-func (o *eventsOptions) settle(ctx context.Context, log io.Writer, ids []string, done string, deal func(*deadletter.Queues, context.Context, deadletter.Letter) error) error {
+func (o *eventsOptions) settle(cmd *cobra.Command, ids []string, how settling) error {
+	ctx, log, done := cmd.Context(), cmd.ErrOrStderr(), how.done
 	if o.all == (len(ids) > 0) {
-		return errors.New("name the events, or pass --all")
+		return usage("name the events, or pass --all")
 	}
-	queues, err := o.queues(ctx, log)
+	queues, d, err := o.queues(ctx)
 	if err != nil {
+		return err
+	}
+	if err := o.write(cmd, d, how.what, how.final); err != nil {
 		return err
 	}
 	settled, missing, dealt := 0, slices.Clone(ids), map[string]bool{}
@@ -177,7 +180,7 @@ func (o *eventsOptions) settle(ctx context.Context, log io.Writer, ids []string,
 			fmt.Fprintf(log, "%s is back: %s\n", l.EventID, l.Reason)
 			return false, nil
 		}
-		if err := deal(queues, ctx, l); err != nil {
+		if err := how.deal(queues, ctx, l); err != nil {
 			if errors.Is(err, deadletter.ErrUnreadable) {
 				fmt.Fprintln(log, "a message that is no event was left alone; drop it")
 				return false, nil
@@ -197,23 +200,6 @@ func (o *eventsOptions) settle(ctx context.Context, log io.Writer, ids []string,
 		err = fmt.Errorf("not on the dead-letter queue: %s", strings.Join(missing, ", "))
 	}
 	return err
-}
-
-func confirm(in io.Reader, log io.Writer, question string) bool {
-	fmt.Fprintf(log, "%s [y/N] ", question)
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && line == "" {
-		fmt.Fprintln(log)
-		return false
-	}
-	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func stamp(t time.Time) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,17 +20,19 @@ import (
 	"wechat-parking-gateway/local/visit"
 )
 
-func localCommand() *cobra.Command {
+func localCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
 		Short: "The gateway on this machine: the compiled functions, emulated AWS APIs, a WeChat Pay simulator",
+		Example: `  parkctl local serve
+  parkctl local trigger blocked`,
 	}
-	cmd.AddCommand(serveCommand(), demoCommand(), triggerCommand(), chaosCommand())
+	cmd.AddCommand(serveCommand(s), demoCommand(s), triggerCommand(s), chaosCommand(s))
 	return cmd
 }
 
-func serveCommand() *cobra.Command {
-	options := localOptions{}
+func serveCommand(s *settings) *cobra.Command {
+	options := localOptions{settings: s}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Build and start the local stack, play one car's visit, and serve until Ctrl-C",
@@ -48,13 +49,14 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-func demoCommand() *cobra.Command {
-	options := localOptions{listen: "127.0.0.1:0"}
+func demoCommand(s *settings) *cobra.Command {
+	options := localOptions{settings: s, listen: "127.0.0.1:0"}
 	cmd := &cobra.Command{
-		Use:   "demo",
-		Short: "Play one car's visit on a stack of its own and end; exit 1 if any step is wrong",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), cmd.OutOrStdout(), options) },
+		Use:     "demo",
+		Short:   "Play one car's visit on a stack of its own and end; exit 1 if any step is wrong",
+		Example: "  parkctl local demo",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), cmd.OutOrStdout(), options) },
 	}
 	options.register(cmd)
 	return cmd
@@ -62,12 +64,12 @@ func demoCommand() *cobra.Command {
 
 // localOptions are the flags of the commands that start a stack.
 type localOptions struct {
-	root, listen, functionLog, webhookURL string
-	noVisit                               bool
+	*settings
+	listen, functionLog, webhookURL string
+	noVisit                         bool
 }
 
 func (o *localOptions) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.root, "root", ".", "the project's folder, which holds template.yaml and the Makefile")
 	cmd.Flags().StringVar(&o.functionLog, "function-log", "", "file for the functions' log lines (default build/local/functions.log, - for the screen)")
 }
 
@@ -186,9 +188,8 @@ The functions log to %[3]s; the AWS APIs are emulated at %[4]s.
 `, s.URL, tool, s.FunctionLogHint(), s.AWSEndpoint, handed)
 }
 
-func triggerCommand() *cobra.Command {
-	var root string
-	cmd := &cobra.Command{
+func triggerCommand(s *settings) *cobra.Command {
+	return &cobra.Command{
 		Use:   "trigger {" + strings.Join(stack.Triggers(), "|") + "}",
 		Short: "Let the running local stack's WeChat Pay send a callback, and show what became of it",
 		Example: `  parkctl local trigger blocked
@@ -201,11 +202,9 @@ func triggerCommand() *cobra.Command {
 		},
 		ValidArgs: stack.Triggers(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return trigger(cmd.Context(), cmd.OutOrStdout(), root, args[0])
+			return trigger(cmd.Context(), cmd.OutOrStdout(), s.root, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&root, "root", ".", "the project's folder")
-	return cmd
 }
 
 func trigger(ctx context.Context, out io.Writer, root, kind string) error {
@@ -230,25 +229,4 @@ func trigger(ctx context.Context, out io.Writer, root, kind string) error {
 		return fmt.Errorf("the local stack answered %s: %s", res.Status, bytes.TrimSpace(body))
 	}
 	return printJSON(out, body)
-}
-
-// printJSON prints a JSON text indented, as it came otherwise.
-func printJSON(out io.Writer, body []byte) error {
-	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, body, "", "  "); err != nil {
-		pretty.Reset()
-		pretty.Write(body)
-	}
-	_, err := fmt.Fprintln(out, strings.TrimSpace(pretty.String()))
-	return err
-}
-
-// colour tells whether out is a terminal whose user has not asked for plain text (https://no-color.org).
-func colour(out io.Writer) bool {
-	f, ok := out.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || slices.Contains([]string{"", "dumb"}, os.Getenv("TERM")) {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,37 +13,105 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// interruptedStatus is what a shell gives a command that Ctrl-C ended before its work was done: 128 and SIGINT's number.
-const interruptedStatus = 130
+// The statuses that parkctl ends with. They are part of its interface: docs/parkctl.md and `parkctl --help` list them.
+const (
+	// failedStatus: the command ran and the answer is no. Something was refused, is wrong, or could not be reached.
+	failedStatus = 1
+	// usageStatus: the command was not understood, and nothing was done.
+	usageStatus = 2
+	// interruptedStatus is what a shell gives a command that Ctrl-C ended before its work was done: 128 and SIGINT's number.
+	interruptedStatus = 130
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := root().ExecuteContext(ctx)
-	interrupted := ctx.Err() != nil
-	stop()
-	switch {
-	case err == nil:
-	case interrupted && errors.Is(err, context.Canceled):
-		os.Exit(interruptedStatus)
-	default:
-		fmt.Fprintln(os.Stderr, "parkctl:", err)
-		os.Exit(1)
-	}
+	// The first signal asks the command to end; with the handler gone, a second one ends it at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-func root() *cobra.Command {
+// run runs one command line and returns the status to end with.
+func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) int {
+	s := &settings{}
+	cmd := root(s)
+	cmd.SetArgs(args)
+	cmd.SetIn(in)
+	cmd.SetOut(out)
+	cmd.SetErr(log)
+	failed, err := cmd.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return interruptedStatus
+	case errors.Is(err, errSilent):
+		return failedStatus
+	case !s.started || errors.Is(err, errUsage):
+		fmt.Fprintf(log, "parkctl: %v\nSee `%s --help`.\n", err, failed.CommandPath())
+		return usageStatus
+	}
+	fmt.Fprintln(log, "parkctl:", err)
+	return failedStatus
+}
+
+// root makes the tree of commands, which share s.
+func root(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "parkctl",
-		Short: "Run the WeChat Parking Gateway on this machine, and call it",
-		Long: `parkctl runs the WeChat Parking Gateway on this machine, without Docker and without an AWS account, and
-calls a gateway as a parking vendor does.`,
-		Example: `  parkctl local serve                 # the whole gateway on http://127.0.0.1:8080, until Ctrl-C
-  parkctl local demo                  # play one car's visit, exit 1 if any step is wrong
-  parkctl call parking --state OUT    # a signed call to the running local stack
-  parkctl local trigger blocked       # let WeChat Pay report that the plate is blocked`,
+		Short: "Run the WeChat Parking Gateway, look after it, and call it",
+		Long: `parkctl looks after a deployed WeChat Parking Gateway, runs one on this machine without Docker and without an AWS account,
+and calls either as a parking vendor does.
+
+Which gateway is meant is said by --stack: the name of a CloudFormation stack, or "local" for the one that "parkctl local
+serve" runs in this folder. What a command needs of it (the names of its secrets, its queues, its address) is read from the
+stack. Before anything is written, profile, region, account and stack are printed, and on a terminal parkctl asks.
+
+Results go to standard output: tables for people, with --json one JSON object a line for machines. All else goes to standard
+error.
+
+Exit status: 0 done; 1 refused, found wrong, or out of reach; 2 the command line was not understood, nothing was done;
+130 interrupted.`,
+		Example: `  parkctl local serve                                    # the whole gateway on http://127.0.0.1:8080, until Ctrl-C
+  parkctl call parking --state OUT                       # a signed call to it
+  parkctl events list --profile prod --stack parking-prod # what could not be delivered there?
+  source <(parkctl completion bash)                      # complete commands, flags and vendors with Tab`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(localCommand(), callCommand(), eventsCommand())
+	s.register(cmd)
+	cmd.AddGroup(
+		&cobra.Group{ID: operatorGroup, Title: "To look after a gateway:"},
+		&cobra.Group{ID: developerGroup, Title: "To try things out:"},
+	)
+	grouped(cmd, operatorGroup, eventsCommand(s))
+	grouped(cmd, developerGroup, localCommand(s), callCommand(s))
+	cmd.AddCommand(versionCommand(s))
+	noteStart(cmd, s)
 	return cmd
+}
+
+// The groups that `parkctl --help` shows the commands in.
+const (
+	operatorGroup  = "operator"
+	developerGroup = "developer"
+)
+
+func grouped(parent *cobra.Command, group string, children ...*cobra.Command) {
+	for _, child := range children {
+		child.GroupID = group
+		parent.AddCommand(child)
+	}
+}
+
+// noteStart makes every command note that it has begun: what fails before that is the command line's fault.
+func noteStart(cmd *cobra.Command, s *settings) {
+	if do := cmd.RunE; do != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			s.started = true
+			return do(cmd, args)
+		}
+	}
+	for _, child := range cmd.Commands() {
+		noteStart(child, s)
+	}
 }

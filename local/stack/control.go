@@ -26,6 +26,12 @@ type State struct {
 
 	EventsQueueURL     string `json:"events_queue_url"`
 	DeadLetterQueueURL string `json:"dead_letter_queue_url"`
+
+	MerchantSecret    string   `json:"merchant_secret"`
+	MerchantKeySecret string   `json:"merchant_key_secret"`
+	VendorsSecrets    []string `json:"vendors_secrets"`
+	Table             string   `json:"table"`
+	WeChatPayURL      string   `json:"wechatpay_url"`
 }
 
 func statePath(root string) string { return filepath.Join(root, "build", "local", "state.json") }
@@ -35,6 +41,8 @@ func (s *Stack) WriteState() error {
 	state := State{
 		BaseURL: s.URL, ControlURL: s.controlURL, AWSEndpoint: s.AWSEndpoint, RequestSecrets: map[string]string{},
 		EventsQueueURL: s.queueURL, DeadLetterQueueURL: s.deadURL,
+		MerchantSecret: s.World.MerchantSecret, MerchantKeySecret: s.World.MerchantKeySecret, VendorsSecrets: []string{s.World.VendorsSecret},
+		Table: s.table, WeChatPayURL: s.weChatPayURL,
 	}
 	for id := range s.World.Vendors.Vendors {
 		state.RequestSecrets[id] = s.World.RequestSecret(id)
@@ -54,7 +62,7 @@ func ReadState(root string) (State, error) {
 	var state State
 	b, err := os.ReadFile(statePath(root))
 	if errors.Is(err, fs.ErrNotExist) {
-		return state, errors.New("no local stack runs here; start one with make run, or name a gateway with --base-url")
+		return state, errors.New("no local stack runs here; start one with make run, or name a deployed one with --stack")
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &state)

@@ -48,6 +48,7 @@ const (
 	queueID           = "EventsQueue"
 	deadLetterQueueID = "EventsDeadLetterQueue"
 	deliveryID        = "EventDeliveryFunction"
+	tableID           = "IdempotencyTable"
 )
 
 // Options say what to start.
@@ -98,8 +99,10 @@ type Stack struct {
 	sqs        *sqs.Client
 	controlURL string
 	elsewhere  bool // the demo vendor's events go to somebody else's receiver
-	broken     chan error
-	closers    []func()
+	// table and weChatPayURL are noted for parkctl.
+	table, weChatPayURL string
+	broken              chan error
+	closers             []func()
 }
 
 // Start builds the functions and starts everything. What it started before a failure is ended.
@@ -185,6 +188,7 @@ func (s *Stack) startAWS(ctx context.Context, template *samtemplate.Template, va
 	}
 	s.sqs = sqs.NewFromConfig(s.AWS)
 	s.queueURL, s.deadURL = values.Physical[queueID].Ref, values.Physical[deadLetterQueueID].Ref
+	s.table = values.Physical[tableID].Ref
 	if s.queueURL == "" || s.deadURL == "" {
 		return fmt.Errorf("template.yaml must have the queues %s and %s", queueID, deadLetterQueueID)
 	}
@@ -255,6 +259,7 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 	if err != nil {
 		return err
 	}
+	s.weChatPayURL = weChatPayURL
 	folder, err := filepath.Abs(filepath.Join(s.root, "build", "local"))
 	if err != nil {
 		return err

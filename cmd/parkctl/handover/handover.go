@@ -5,9 +5,12 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 )
 
 // File is one vendor's hand-over file. It holds secrets: it is written for its owner alone, and never printed.
@@ -19,10 +22,31 @@ type File struct {
 	// written whsec_…. While a secret is being rotated these are the newest, which are enough: a vendor signs with one,
 	// and an event carries a signature for each.
 	RequestSecret, WebhookSecret string
+	// WebhookURL is where events are sent, "" if the vendor has named no address yet, and Events are those that it hears of.
+	// They are written as remarks, for people.
+	WebhookURL string
+	Events     []string
 }
 
 // String hides the secrets.
 func (f File) String() string { return "handover for " + f.VendorID }
+
+// The keys of the file, which the vendor's programs read.
+const (
+	keyURL           = "PARKING_GATEWAY_URL"
+	keyVendor        = "PARKING_VENDOR_ID"
+	keyRequestSecret = "PARKING_REQUEST_SECRET"
+	keyWebhookSecret = "PARKING_WEBHOOK_SECRET"
+)
+
+type field struct{ key, value string }
+
+func (f File) fields() []field {
+	return []field{
+		{keyURL, strings.TrimSuffix(f.BaseURL, "/")}, {keyVendor, f.VendorID},
+		{keyRequestSecret, f.RequestSecret}, {keyWebhookSecret, f.WebhookSecret},
+	}
+}
 
 // text returns the file's lines: KEY=value without quotes or export, which a shell, docker's --env-file and the dotenv
 // libraries all read. Values are therefore refused when any of them would read something else.
@@ -31,12 +55,16 @@ func (f File) text() (string, error) {
 		"# WeChat Parking Gateway: hand-over for vendor " + f.VendorID,
 		"# Keep it secret. How to use it: docs/guide.md, docs/guide.zh-CN.md",
 	}
-	for _, pair := range []struct{ key, value string }{
-		{"PARKING_GATEWAY_URL", strings.TrimSuffix(f.BaseURL, "/")},
-		{"PARKING_VENDOR_ID", f.VendorID},
-		{"PARKING_REQUEST_SECRET", f.RequestSecret},
-		{"PARKING_WEBHOOK_SECRET", f.WebhookSecret},
-	} {
+	if len(f.Events) > 0 {
+		lines = append(lines, "# Events: "+strings.Join(f.Events, ", "))
+	}
+	if f.WebhookURL != "" && !strings.ContainsFunc(f.WebhookURL, unicode.IsControl) {
+		lines = append(lines, "# They are sent to: "+f.WebhookURL)
+	}
+	if len(f.Events) > 0 && f.WebhookURL == "" {
+		lines = append(lines, "# They are sent nowhere yet: tell the operator the https address that takes them.")
+	}
+	for _, pair := range f.fields() {
 		if pair.value == "" || strings.ContainsFunc(pair.value, misread) {
 			return "", fmt.Errorf("handover: %s is empty or holds a character that an environment file cannot carry", pair.key)
 		}
@@ -48,6 +76,68 @@ func (f File) text() (string, error) {
 // misread tells whether a shell or a dotenv reader could take a character for something other than itself.
 func misread(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~:/+=", r)
+}
+
+// ErrExists says that there is a file of that name, which may hold secrets that are nowhere else.
+var ErrExists = errors.New("the file exists already")
+
+// Create writes a new file that only its owner can read, down to the disk, and never over another: whoever stores the
+// secrets after it cannot store what nobody has.
+func (f File) Create(path string) (err error) {
+	text, err := f.text()
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("handover: %s: %w, and is not overwritten", path, ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("handover: %w", err)
+	}
+	_, err = file.WriteString(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return errors.Join(fmt.Errorf("handover: %w", err), os.Remove(path))
+	}
+	if folder, openErr := os.Open(filepath.Dir(path)); openErr == nil {
+		// Some file systems do not sync folders; the file itself was synced.
+		_ = folder.Sync()
+		_ = folder.Close()
+	}
+	return nil
+}
+
+// maxSize is more than any hand-over file has, in bytes.
+const maxSize = 64 << 10
+
+// Read reads a hand-over file. Its errors show nothing of the file's content but the names of keys.
+func Read(path string) (File, error) {
+	var f File
+	file, err := os.Open(path)
+	if err != nil {
+		return f, fmt.Errorf("handover: %w", err)
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, maxSize))
+	if err != nil {
+		return f, fmt.Errorf("handover: %w", err)
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if key, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
+			values[key] = value
+		}
+	}
+	for _, field := range f.fields() {
+		if values[field.key] == "" {
+			return File{}, fmt.Errorf("handover: %s has no %s; it is no hand-over file", path, field.key)
+		}
+	}
+	return File{
+		BaseURL: strings.TrimSuffix(values[keyURL], "/"), VendorID: values[keyVendor],
+		RequestSecret: values[keyRequestSecret], WebhookSecret: values[keyWebhookSecret],
+	}, nil
 }
 
 // Write writes the file so that only its owner can read it. A file that is there is replaced as a whole.

@@ -1,6 +1,7 @@
 package handover_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,5 +69,42 @@ func TestRefused(t *testing.T) {
 	}
 	if shown := fmt.Sprintf("%v %+v %s", file(), file(), file()); strings.Contains(shown, "whsec_") {
 		t.Errorf("printing it shows a secret: %s", shown)
+	}
+}
+
+// TestCreateAndRead: a new file reads as what was written, and is never written over another.
+func TestCreateAndRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "acme-parking.gateway.env")
+	f := file()
+	f.Events, f.WebhookURL = []string{"vehicle.plate_state_changed"}, "https://parking.example.com/hooks?a=$(id)"
+	if err := f.Create(path); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got mode %v, %v, want one that only the owner can read", info.Mode(), err)
+	}
+	got, err := handover.Read(path)
+	want := file()
+	want.BaseURL = strings.TrimSuffix(want.BaseURL, "/")
+	if err != nil || got.BaseURL != want.BaseURL || got.VendorID != want.VendorID || got.RequestSecret != want.RequestSecret || got.WebhookSecret != want.WebhookSecret {
+		t.Errorf("got %#v, %v, want what was written", got, err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file().Create(path); !errors.Is(err, handover.ErrExists) {
+		t.Errorf("got %v, want %v", err, handover.ErrExists)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || string(after) != string(before) {
+		t.Errorf("the file that was there changed: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("PARKING_GATEWAY_URL=https://a.example\nwhsec_stray\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handover.Read(path); err == nil || !strings.Contains(err.Error(), "PARKING_VENDOR_ID") || strings.Contains(err.Error(), "whsec_") {
+		t.Errorf("got %v, want an error that names the missing key and shows nothing", err)
 	}
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// result is what a command line came to.
+type result struct {
+	status   int
+	out, log string
+}
+
+// parkctl runs a command line in this process, as main does, with nobody at the keyboard.
+func parkctl(t *testing.T, args ...string) result {
+	t.Helper()
+	return parkctlWith(t, t.Context(), strings.NewReader(""), args...)
+}
+
+func parkctlWith(t *testing.T, ctx context.Context, in io.Reader, args ...string) result {
+	t.Helper()
+	var out, log bytes.Buffer
+	status := run(ctx, args, in, &out, &log)
+	return result{status, out.String(), log.String()}
+}
+
+func commands(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, child := range cmd.Commands() {
+		all = append(all, commands(child)...)
+	}
+	return all
+}
+
+// TestHelp: every command has a summary and an example, and says what testdata/help says that it says.
+func TestHelp(t *testing.T) {
+	seen := map[string]bool{}
+	for _, cmd := range commands(root(&settings{})) {
+		path := cmd.CommandPath()
+		t.Run(path, func(t *testing.T) {
+			if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+				t.Errorf("got the summary %q, want one without a full stop", cmd.Short)
+			}
+			if !strings.Contains(cmd.Example, cmd.CommandPath()) {
+				t.Errorf("got the example %q, want one that runs %s", cmd.Example, path)
+			}
+			args := append(strings.Fields(path)[1:], "--help")
+			got := parkctl(t, args...)
+			if got.status != 0 || got.log != "" {
+				t.Fatalf("got status %d and %q on standard error, want 0 and nothing", got.status, got.log)
+			}
+			file := strings.ReplaceAll(path, " ", "-") + ".txt"
+			seen[file] = true
+			golden(t, filepath.Join("testdata", "help", file), got.out)
+		})
+	}
+	entries, err := os.ReadDir(filepath.Join("testdata", "help"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !seen[entry.Name()] {
+			t.Errorf("testdata/help/%s is the help of no command", entry.Name())
+		}
+	}
+}
+
+// golden compares with a file, or writes it with -update.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (run the tests of this package with -update)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s\n(run the tests of this package with -update, and look at the difference)", path, got, want)
+	}
+}
+
+// TestUsage: a command line that is not understood ends with status 2, says why and where help is, and does nothing.
+func TestUsage(t *testing.T) {
+	for _, row := range []struct {
+		args, want string
+	}{
+		{"nothing-like-this", `unknown command "nothing-like-this"`},
+		{"version --nothing", "unknown flag: --nothing"},
+		{"version more", `unknown command "more"`},
+		{"events drop", "name the events, or pass --all"},
+		{"events replay --all evt_1", "name the events, or pass --all"},
+		{"local trigger", "name one callback"},
+		{"local chaos --callbacks 0", "--callbacks must be 1 to 100000"},
+		{"call parking --base-url https://gateway.example.com --root nowhere", "no local stack runs here"},
+	} {
+		t.Run(row.args, func(t *testing.T) {
+			t.Setenv("PARKCTL_STACK", "")
+			got := parkctl(t, strings.Fields(row.args)...)
+			want := usageStatus
+			if strings.Contains(row.args, "nowhere") {
+				want = failedStatus
+			}
+			if got.status != want || got.out != "" || !strings.Contains(got.log, row.want) {
+				t.Errorf("got %+v, want status %d and %q on standard error alone", got, want, row.want)
+			}
+		})
+	}
+}
+
+// TestInterrupted: Ctrl-C ends a command with the status that shells expect.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	root := t.TempDir()
+	state := `{"base_url":"http://127.0.0.1:9","aws_endpoint":"http://127.0.0.1:9","events_queue_url":"http://127.0.0.1:9/q","dead_letter_queue_url":"http://127.0.0.1:9/d"}`
+	if err := os.MkdirAll(filepath.Join(root, "build", "local"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "build", "local", "state.json"), []byte(state), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := parkctlWith(t, ctx, strings.NewReader(""), "events", "list", "--root", root)
+	if got.status != interruptedStatus {
+		t.Errorf("got %+v, want status %d", got, interruptedStatus)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	got := parkctl(t, "version", "--json")
+	if got.status != 0 || !strings.HasPrefix(got.out, `{"arch":`) || strings.Count(got.out, "\n") != 1 {
+		t.Errorf("got %+v, want one line of JSON", got)
+	}
+}
