@@ -50,7 +50,7 @@ func list(t *testing.T, args ...string) []listed {
 // floors puts the rooms one above the other: a package imports only packages of lower floors. What a floor may see of the
 // outside world stands in TestEdges.
 var floors = [][]string{
-	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry", "shared/egress"},
+	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry", "shared/egress", "shared/preconnect"},
 	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/platestate", "shared/awsenv", "shared/secrets", "shared/secretstore"},
 	{"shared/merchant", "shared/vendor", "shared/httpapi"},
 	{"shared/wechatpay", "shared/sandbox", "shared/delivery"},

@@ -33,7 +33,7 @@ func main() {
 		aws       = box.Ready()
 	)
 	vendors := secrets.New(secretsmanager.NewFromConfig(aws), vendorIDs, vendor.Parse, box.Reports()...)
-	box.Warm(sandbox.Fetch(vendors))
+	box.Warm(sandbox.Fetch(vendors), sandbox.Connect(aws, "DynamoDB"))
 
 	records := dynamodb.NewFromConfig(aws)
 	d := &delivery.Deliverer{

@@ -30,7 +30,7 @@ func main() {
 	secretsManager := secretsmanager.NewFromConfig(aws)
 	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, box.Reports()...)
 	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, box.Reports()...)
-	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors))
+	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors), sandbox.Connect(aws, "SQS"))
 
 	c := &callbacks{merchants: merchants, vendors: vendors, queue: event.NewQueue(sqs.NewFromConfig(aws), queueURL), now: time.Now}
 	lambda.Start(&httpapi.Adapter{

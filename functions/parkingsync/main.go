@@ -36,12 +36,13 @@ func main() {
 	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, box.Reports()...)
 	keys := secrets.New(secretsManager, []string{keyID}, merchant.ParseKey, box.Reports()...)
 	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, box.Reports()...)
-	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(keys), sandbox.Fetch(vendors))
+	transport := wechatpay.NewTransport(time.Now)
+	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(keys), sandbox.Fetch(vendors), sandbox.Connect(aws, "DynamoDB"), sandbox.To(transport, baseURL))
 
 	h := &parkings{
 		merchants: merchants, keys: wechatpay.V3Credentials{Merchants: merchants, Keys: keys}, now: time.Now,
 		client: &wechatpay.Client{
-			BaseURL: baseURL, BackupURL: backupURL, Transport: wechatpay.NewTransport(time.Now), Now: time.Now, Random: rand.Reader,
+			BaseURL: baseURL, BackupURL: backupURL, Transport: transport, Now: time.Now, Random: rand.Reader,
 		},
 	}
 	endpoint := &vendorapi.Endpoint{

@@ -34,11 +34,12 @@ func main() {
 	secretsManager := secretsmanager.NewFromConfig(aws)
 	merchants := secrets.New(secretsManager, []string{merchantID}, merchant.Parse, box.Reports()...)
 	vendors := secrets.New(secretsManager, vendorIDs, vendor.Parse, box.Reports()...)
-	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors))
+	transport := wechatpay.NewTransport(time.Now)
+	box.Warm(sandbox.Fetch(merchants), sandbox.Fetch(vendors), sandbox.Connect(aws, "DynamoDB"), sandbox.To(transport, baseURL))
 
 	h := &entries{
 		merchants: merchants, keys: wechatpay.V2Credentials{Merchants: merchants}, now: time.Now, callbackBase: callbackBase,
-		client: &wechatpay.Client{BaseURL: baseURL, Transport: wechatpay.NewTransport(time.Now), Now: time.Now, Random: rand.Reader},
+		client: &wechatpay.Client{BaseURL: baseURL, Transport: transport, Now: time.Now, Random: rand.Reader},
 	}
 	endpoint := &vendorapi.Endpoint{
 		Name: "vehicle/notifications", Vendors: vendors, Now: time.Now, Prepare: h.prepare,

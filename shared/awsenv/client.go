@@ -1,15 +1,17 @@
 package awsenv
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"wechat-parking-gateway/shared/preconnect"
 )
 
 const (
@@ -23,19 +25,25 @@ const (
 	idlePerHost = 10
 )
 
-// client returns an HTTP client for the SDK, which calls Do once an attempt: the
+// httpClient is the HTTP client of the SDK, which calls Do once an attempt: the
 // client's timeout is the attempt's.
 //
-// It is a plain client and not the SDK's BuildableClient, of which every service
-// makes copies: one pool of connections serves them all.
-func client(perTry time.Duration) *http.Client {
+// It is not the SDK's BuildableClient, of which every service makes copies: one
+// pool of connections serves them all.
+type httpClient struct {
+	http.Client
+	dialer *preconnect.Dialer
+}
+
+func client(perTry time.Duration) *httpClient {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Client{
+	dialer := &preconnect.Dialer{Timeout: perTry, MaxIdle: idleLimit, Now: time.Now}
+	return &httpClient{dialer: dialer, Client: http.Client{
 		Timeout: perTry,
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: perTry}).DialContext,
-			TLSHandshakeTimeout: perTry,
+			DialContext:    dialer.DialContext,
+			DialTLSContext: dialer.DialTLSContext,
 			// Besides closing connections by a timer, which stands still while a
 			// sandbox is frozen, net/http compares the wall clock before it uses one.
 			IdleConnTimeout:     idleLimit,
@@ -43,7 +51,24 @@ func client(perTry time.Duration) *http.Client {
 			Protocols:           protocols,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Connect opens a connection to a service, named by its SDK id (such as DynamoDB),
+// for the first call to take. In the init phase it spares that call the handshake.
+// Config must come from this package. Where Connect fails, the call connects by
+// itself.
+func Connect(ctx context.Context, config aws.Config, sdkID string) error {
+	c, ok := config.HTTPClient.(*httpClient)
+	if !ok {
+		return errors.New("awsenv: Connect needs a configuration of this package")
 	}
+	for _, source := range config.ConfigSources {
+		if s, ok := source.(*endpoints); ok {
+			return c.dialer.Open(ctx, s.url(ctx, config.Region, sdkID))
+		}
+	}
+	return errors.New("awsenv: Connect needs a configuration of this package")
 }
 
 // retryer returns the SDK's standard retryer with waits that fit into a request

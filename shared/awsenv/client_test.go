@@ -69,7 +69,7 @@ func (s *pipeServer) over(t *testing.T, perTry time.Duration) aws.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := cfg.HTTPClient.(*http.Client).Transport.(*http.Transport)
+	transport := cfg.HTTPClient.(*httpClient).Transport.(*http.Transport)
 	transport.DialContext = s.dial
 	t.Cleanup(transport.CloseIdleConnections)
 	return cfg

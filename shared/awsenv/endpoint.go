@@ -66,6 +66,29 @@ func (e environment) endpoint(setting string) (string, bool, error) {
 	return text, true, nil
 }
 
+// url returns where the SDK finds a service: its own setting, the one for all, or
+// AWS's address of it. The rules of FIPS and dual-stack endpoints are the SDK's
+// alone, and url returns "" for them.
+//
+// Source: https://docs.aws.amazon.com/general/latest/gr/rande.html and, for China,
+// https://docs.amazonaws.cn/en_us/aws/latest/userguide/endpoints-arns.html
+func (s *endpoints) url(ctx context.Context, region, sdkID string) string {
+	if own, found, err := s.GetServiceBaseEndpoint(ctx, sdkID); err == nil && found {
+		return own
+	}
+	if s.base != nil {
+		return *s.base
+	}
+	if s.fips || s.dualStack {
+		return ""
+	}
+	suffix := "amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		suffix = "amazonaws.com.cn"
+	}
+	return "https://" + strings.ToLower(strings.ReplaceAll(sdkID, " ", "")) + "." + region + "." + suffix
+}
+
 // serviceSetting returns the name of a service's own endpoint setting: its SDK
 // id in upper case, spaces as underscores.
 func serviceSetting(sdkID string) string {

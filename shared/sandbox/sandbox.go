@@ -1,5 +1,6 @@
 // Package sandbox is what every function does at its start: read its settings, make its logger, its meter and its AWS
-// configuration, and fetch its secrets while Lambda's init phase runs, when the processor is at its fastest.
+// configuration, and fetch its secrets and connect to what it calls while Lambda's init phase runs, when the processor is
+// at its fastest.
 package sandbox
 
 import (
@@ -80,14 +81,28 @@ func (b *Box) secretFailed(err error, stale bool) {
 	}
 }
 
-// Warm runs fetches side by side, for at most 2 s, and ends the init phase: what is left is to start serving.
-func (b *Box) Warm(fetches ...func(context.Context)) {
+// Connect returns a function for Warm that opens a connection to an AWS service, named by its SDK id, so that the first request
+// does not wait for the handshake. A failure costs nothing else: the request connects by itself.
+func Connect(config aws.Config, sdkID string) func(context.Context) {
+	return func(ctx context.Context) { _ = awsenv.Connect(ctx, config, sdkID) }
+}
+
+// To returns a function for Warm that opens a connection to the host of a URL, with the same effect as Connect's.
+func To(transport interface {
+	Connect(ctx context.Context, baseURL string) error
+}, baseURL string) func(context.Context) {
+	return func(ctx context.Context) { _ = transport.Connect(ctx, baseURL) }
+}
+
+// Warm runs what can be done ahead of the first request side by side, for at most 2 s, and ends the init phase: what is
+// left is to start serving.
+func (b *Box) Warm(ahead ...func(context.Context)) {
 	defer b.Meter.Ready()
 	ctx, cancel := context.WithTimeout(context.Background(), initBudget)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, fetch := range fetches {
-		wg.Go(func() { fetch(ctx) })
+	for _, do := range ahead {
+		wg.Go(func() { do(ctx) })
 	}
 	wg.Wait()
 }

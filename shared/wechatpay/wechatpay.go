@@ -14,12 +14,12 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
 
+	"wechat-parking-gateway/shared/preconnect"
 	"wechat-parking-gateway/shared/telemetry"
 )
 
@@ -109,13 +109,14 @@ type Client struct {
 // NewTransport returns the connections to WeChat Pay: TLS always verified, no proxy, no redirects followed, nothing
 // decompressed (a signature covers the bytes as sent). A connection that has been idle for 20 s by the wall clock is not
 // used again: a sandbox that was frozen wakes with connections that are dead, and net/http does not repeat a POST.
-func NewTransport(now func() time.Time) http.RoundTripper {
-	dialer := &net.Dialer{Timeout: connectBudget, KeepAlive: -1}
-	return &transport{
-		now: now,
+func NewTransport(now func() time.Time) *Transport {
+	dialer := &preconnect.Dialer{Timeout: connectBudget, MaxIdle: maxIdle, Now: now}
+	return &Transport{
+		now:    now,
+		dialer: dialer,
 		http: &http.Transport{
 			DialContext:            dialer.DialContext,
-			TLSHandshakeTimeout:    connectBudget,
+			DialTLSContext:         dialer.DialTLSContext,
 			DisableCompression:     true,
 			MaxIdleConnsPerHost:    4,
 			IdleConnTimeout:        maxIdle,
@@ -124,15 +125,24 @@ func NewTransport(now func() time.Time) http.RoundTripper {
 	}
 }
 
-// transport drops idle connections by the wall clock, since the timers of net/http stand still in a frozen sandbox.
-type transport struct {
-	http *http.Transport
-	now  func() time.Time
-	mu   sync.Mutex
-	used time.Time
+// Transport is the connections to WeChat Pay. It drops idle ones by the wall clock, since the timers of net/http stand
+// still in a frozen sandbox.
+type Transport struct {
+	http   *http.Transport
+	dialer *preconnect.Dialer
+	now    func() time.Time
+	mu     sync.Mutex
+	used   time.Time
 }
 
-func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+// Connect opens a connection to the host of baseURL for the first call to take. In the init phase it spares that call the
+// handshake; where it fails, the call connects by itself.
+func (t *Transport) Connect(ctx context.Context, baseURL string) error {
+	return t.dialer.Open(ctx, baseURL)
+}
+
+// RoundTrip sends a request, as http.RoundTripper says.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// Round(0) strips the monotonic reading, which may stop with the sandbox.
 	now := t.now().Round(0)
 	t.mu.Lock()
