@@ -68,6 +68,7 @@ type Receiver struct {
 	now      func() time.Time
 	closed   chan struct{}
 	close    func()
+	observe  func(context.Context, Delivery)
 
 	mu         sync.Mutex
 	deliveries []*Delivery
@@ -98,6 +99,10 @@ func NewReceiver(now func() time.Time, secrets ...string) (*Receiver, error) {
 	return r, nil
 }
 
+// Observe has observe called once for every webhook, after the verdict and before the answer. The context is the HTTP
+// request's. It is called before the receiver serves; several goroutines may call observe at once.
+func (r *Receiver) Observe(observe func(context.Context, Delivery)) { r.observe = observe }
+
 // Close ends the answers that hang, are delayed or never end. It is called before the server is closed.
 func (r *Receiver) Close() { r.close() }
 
@@ -113,6 +118,9 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.read(w, req, d)
 	}
 	r.record(d)
+	if r.observe != nil {
+		r.observe(req.Context(), *d)
+	}
 	r.answer(w, req, d, fault)
 }
 

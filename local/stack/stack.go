@@ -10,9 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +37,9 @@ import (
 	"wechat-parking-gateway/local/lambdahost"
 	"wechat-parking-gateway/local/moto"
 	"wechat-parking-gateway/local/samtemplate"
+	"wechat-parking-gateway/local/traffic"
 	"wechat-parking-gateway/local/wechatpaysim"
+	"wechat-parking-gateway/shared/merchant"
 )
 
 // Where the stack believes to be.
@@ -61,6 +66,8 @@ type Options struct {
 	FunctionLog io.Writer
 	// Observe, when set, is told of every request that WeChat Pay receives.
 	Observe func(wechatpaysim.Request)
+	// Traffic, when set, records what the parties say to each other. What goes to WebhookURL is not seen.
+	Traffic *traffic.Recorder
 	// Progress, when set, is told what is being done.
 	Progress func(what string)
 	// World is who plays; nil makes a new one.
@@ -138,6 +145,8 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	if err := s.startAWS(ctx, template, &values); err != nil {
 		return err
 	}
+	// Before the AWS APIs, where it looks keys up.
+	s.closers = append(s.closers, options.Traffic.Close)
 	progress("making a merchant, two vendors and their keys")
 	if err := s.startWorld(ctx, options); err != nil {
 		return err
@@ -157,11 +166,11 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	if err := s.startFunctions(ctx, options, functions); err != nil {
 		return err
 	}
-	if err := s.startFront(template, values, front); err != nil {
+	if err := s.startFront(options, template, values, front); err != nil {
 		return err
 	}
 	if !options.HoldEvents {
-		if err := s.startDelivery(template, values); err != nil {
+		if err := s.startDelivery(options, template, values); err != nil {
 			return err
 		}
 	}
@@ -204,7 +213,7 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 		}
 	}
 	if !options.HoldEvents {
-		if err := s.startReceivers(options.WebhookURL); err != nil {
+		if err := s.startReceivers(options); err != nil {
 			return err
 		}
 	}
@@ -219,7 +228,16 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 		}
 	}
 	config := s.World.WeChatPay
-	config.Observe = options.Observe
+	config.Observe = func(ctx context.Context, r wechatpaysim.Request) {
+		if r.Accepted {
+			traffic.From(ctx).Judge(traffic.Verified, string(r.Fault))
+		} else {
+			traffic.From(ctx).Judge(traffic.Refused, strings.TrimSpace(r.Code+" "+r.Reason))
+		}
+		if options.Observe != nil {
+			options.Observe(r)
+		}
+	}
 	config.Transport = http.DefaultTransport
 	if s.WeChatPay, err = wechatpaysim.New(config); err != nil {
 		return err
@@ -229,7 +247,7 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 }
 
 // startReceivers opens the vendors' webhook_urls and writes them into the world.
-func (s *Stack) startReceivers(webhookURL string) error {
+func (s *Stack) startReceivers(options Options) error {
 	for id, receiver := range map[string]**demovendor.Receiver{fixture.VendorID: &s.Webhooks, fixture.OtherVendorID: &s.OtherWebhooks} {
 		vendor := s.World.Vendors.Vendors[id]
 		if vendor == nil {
@@ -239,23 +257,30 @@ func (s *Stack) startReceivers(webhookURL string) error {
 		if *receiver, err = demovendor.NewReceiver(time.Now, vendor.WebhookSecrets...); err != nil {
 			return err
 		}
-		url, err := s.serve("127.0.0.1:0", *receiver)
+		(*receiver).Observe(func(ctx context.Context, d demovendor.Delivery) {
+			if d.Verdict != nil {
+				traffic.From(ctx).Judge(traffic.Refused, d.Verdict.Error())
+			} else {
+				traffic.From(ctx).Judge(traffic.Verified, string(d.Fault))
+			}
+		})
+		address, err := s.serve("127.0.0.1:0", options.Traffic.Webhooks(*receiver, id))
 		if err != nil {
 			return err
 		}
 		// Before its server's, which would wait for answers that the receiver holds.
 		s.closers = append(s.closers, (*receiver).Close)
-		vendor.WebhookURL = url + "/webhooks/wechat"
+		vendor.WebhookURL = address + "/webhooks/wechat"
 	}
-	if vendor := s.World.Vendors.Vendors[fixture.VendorID]; vendor != nil && webhookURL != "" {
-		vendor.WebhookURL, s.elsewhere = webhookURL, true
+	if vendor := s.World.Vendors.Vendors[fixture.VendorID]; vendor != nil && options.WebhookURL != "" {
+		vendor.WebhookURL, s.elsewhere = options.WebhookURL, true
 	}
 	return nil
 }
 
 // startFunctions builds the functions and gives them to a Lambda host.
 func (s *Stack) startFunctions(ctx context.Context, options Options, functions []samtemplate.Function) error {
-	weChatPayURL, err := s.serve("127.0.0.1:0", s.WeChatPay)
+	weChatPayURL, err := s.serve("127.0.0.1:0", options.Traffic.WeChatPay(s.WeChatPay, s.merchant))
 	if err != nil {
 		return err
 	}
@@ -271,6 +296,11 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 	for _, f := range functions {
 		env := maps.Clone(f.Environment)
 		env["AWS_ENDPOINT_URL"] = s.AWSEndpoint
+		if options.Traffic != nil {
+			if env["AWS_ENDPOINT_URL"], err = s.recordSends(options.Traffic, f.LogicalID); err != nil {
+				return err
+			}
+		}
 		if f.LogicalID == deliveryID {
 			env["WEBHOOK_ALLOW_LOOPBACK"] = "true"
 		}
@@ -296,6 +326,41 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 	}
 	s.closers = append(s.closers, s.Host.Close)
 	return nil
+}
+
+// recordSends opens a way to the AWS APIs on which a function's messages to its queues are recorded.
+func (s *Stack) recordSends(recorder *traffic.Recorder, function string) (string, error) {
+	target, err := url.Parse(s.AWSEndpoint)
+	if err != nil {
+		return "", err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64
+	transport.DisableCompression = true
+	s.closers = append(s.closers, transport.CloseIdleConnections)
+	proxy := &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: transport,
+		// A function that has gone away, or an emulator that is stopped first, is no fault.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	return s.serve("127.0.0.1:0", recorder.Sends(proxy, folderOf(function), s.deadURL))
+}
+
+// folderOf returns the folder below functions/ of the function that template.yaml calls by a logical id.
+func folderOf(logicalID string) string {
+	return strings.ToLower(strings.TrimSuffix(logicalID, "Function"))
+}
+
+// merchant reads the merchant's document as it is now.
+func (s *Stack) merchant(ctx context.Context) (*merchant.Merchant, error) {
+	out, err := secretsmanager.NewFromConfig(s.AWS).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
+		SecretId: &s.World.MerchantSecret, VersionStage: aws.String("AWSCURRENT"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the merchant's secret: %w", err)
+	}
+	return merchant.Parse([][]byte{[]byte(aws.ToString(out.SecretString))})
 }
 
 // build runs the targets that SAM's makefile builder runs, side by side and for this machine's processor.
@@ -327,7 +392,7 @@ func buildOne(ctx context.Context, root, folder, logicalID string) error {
 }
 
 // startFront opens the gateway.
-func (s *Stack) startFront(template *samtemplate.Template, values samtemplate.Values, listener net.Listener) error {
+func (s *Stack) startFront(options Options, template *samtemplate.Template, values samtemplate.Values, listener net.Listener) error {
 	routes, err := template.Routes(values)
 	if err != nil {
 		return err
@@ -336,16 +401,19 @@ func (s *Stack) startFront(template *samtemplate.Template, values samtemplate.Va
 	for _, r := range routes {
 		table = append(table, apifront.Route{Key: r.Key, Function: r.Function})
 	}
-	handler, err := apifront.New(table, s.Host.Invoke, apifront.Options{})
+	handler, err := apifront.New(table, func(ctx context.Context, function string, payload []byte) ([]byte, error) {
+		traffic.From(ctx).Serve(folderOf(function))
+		return s.Host.Invoke(ctx, function, payload)
+	}, apifront.Options{})
 	if err != nil {
 		return err
 	}
-	s.serveOn(listener, handler)
+	s.serveOn(listener, options.Traffic.Front(handler, s.merchant))
 	return nil
 }
 
 // startDelivery polls the events queue for the delivery function, as its event source mapping does.
-func (s *Stack) startDelivery(template *samtemplate.Template, values samtemplate.Values) error {
+func (s *Stack) startDelivery(options Options, template *samtemplate.Template, values samtemplate.Values) error {
 	sources, err := template.EventSources(values)
 	if err != nil {
 		return err
@@ -354,9 +422,10 @@ func (s *Stack) startDelivery(template *samtemplate.Template, values samtemplate
 		if source.QueueARN != values.Physical[queueID].Attributes["Arn"] {
 			return fmt.Errorf("template.yaml: %s polls another queue than %s", source.Function, queueID)
 		}
-		running, err := eventsource.Start(s.sqs, func(ctx context.Context, payload []byte) ([]byte, error) {
+		invoke := func(ctx context.Context, payload []byte) ([]byte, error) {
 			return s.Host.Invoke(ctx, source.Function, payload)
-		}, eventsource.Options{
+		}
+		running, err := eventsource.Start(s.sqs, options.Traffic.Delivers(folderOf(source.Function), invoke), eventsource.Options{
 			QueueURL: s.queueURL, QueueARN: source.QueueARN, BatchSize: source.BatchSize,
 			MaximumConcurrency: source.MaximumConcurrency, Wait: time.Second,
 			ReportBatchItemFailures: source.ReportBatchItemFailures,

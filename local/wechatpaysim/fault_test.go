@@ -208,7 +208,7 @@ func TestFaultHang(t *testing.T) {
 	cfg := testConfig(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	cfg.Observe = func(Request) { cancel() }
+	cfg.Observe = func(context.Context, Request) { cancel() }
 	s := newSim(t, cfg)
 	srv := httptest.NewServer(s)
 	defer srv.Close()
@@ -227,7 +227,7 @@ func TestFaultHang(t *testing.T) {
 func TestCloseEndsHang(t *testing.T) {
 	cfg := testConfig(t)
 	var s *Simulator
-	cfg.Observe = func(Request) { s.Close() }
+	cfg.Observe = func(context.Context, Request) { s.Close() }
 	s = newSim(t, cfg)
 	srv := httptest.NewServer(s)
 	defer srv.Close()

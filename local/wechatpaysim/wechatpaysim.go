@@ -17,6 +17,7 @@
 package wechatpaysim
 
 import (
+	"context"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -95,8 +96,8 @@ type Config struct {
 	// Transport carries the callbacks. It may be nil if none is sent.
 	Transport http.RoundTripper
 	// Observe, when set, is called once for every request, after the verdict and before the answer is
-	// written. Several goroutines may call it at once.
-	Observe func(Request)
+	// written. The context is the HTTP request's. Several goroutines may call it at once.
+	Observe func(context.Context, Request)
 	// Keep is how many of the latest requests are remembered; 0 stands for 4096.
 	Keep int
 }
@@ -225,7 +226,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec.Fault = fault.Kind
 	if fault.Kind == FaultResetBeforeRead {
 		rec.Reason = "not read: the connection was reset"
-		s.record(rec)
+		s.record(r.Context(), rec)
 		reset(w)
 		return
 	}
@@ -241,7 +242,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault.Kind.answers() {
 		rec.Status = reply.status
 	}
-	s.record(rec)
+	s.record(r.Context(), rec)
 	s.write(w, r, reply, fault, rec.RequestID)
 }
 
@@ -292,7 +293,7 @@ type refusal struct {
 	unsigned bool
 }
 
-func (s *Simulator) record(rec Request) {
+func (s *Simulator) record(ctx context.Context, rec Request) {
 	s.mu.Lock()
 	s.seq++
 	rec.Seq = s.seq
@@ -302,7 +303,7 @@ func (s *Simulator) record(rec Request) {
 	}
 	s.mu.Unlock()
 	if s.cfg.Observe != nil {
-		s.cfg.Observe(rec)
+		s.cfg.Observe(ctx, rec)
 	}
 }
 

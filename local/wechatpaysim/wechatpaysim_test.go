@@ -1,6 +1,7 @@
 package wechatpaysim
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -458,7 +459,7 @@ func TestKeepAndForget(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Keep = 3
 	var seen []int
-	cfg.Observe = func(r Request) { seen = append(seen, r.Seq) }
+	cfg.Observe = func(_ context.Context, r Request) { seen = append(seen, r.Seq) }
 	s := newSim(t, cfg)
 	for range 8 {
 		serve(s, httptest.NewRequest("GET", "/", nil))
