@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -320,7 +321,8 @@ func readMessage(t *testing.T, m types.Message) message {
 // call is a vendor's call before it is signed. Scenarios change one thing of a valid one.
 type call struct {
 	gateway *gateway
-	route   string
+	method  string // POST where it is ""
+	route   string // "" is the vendor itself
 	vendor  string // in the path
 	secret  string // signs
 	id      string
@@ -400,7 +402,9 @@ func (c *call) headers() (http.Header, error) {
 		return nil, err
 	}
 	h := http.Header{}
-	h.Set("Content-Type", "application/json")
+	if c.method != http.MethodGet {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Webhook-Id", c.id)
 	h.Set("Webhook-Timestamp", strconv.FormatInt(c.at.Unix(), 10))
 	h.Set("Webhook-Signature", signature)
@@ -410,7 +414,9 @@ func (c *call) headers() (http.Header, error) {
 	return h, nil
 }
 
-func (c *call) path() string { return "/v1/vendors/" + c.vendor + "/" + c.route }
+func (c *call) path() string {
+	return strings.TrimSuffix("/v1/vendors/"+c.vendor+"/"+c.route, "/")
+}
 
 // answer is what the gateway answered.
 type answer struct {
@@ -438,12 +444,17 @@ func (c *call) try(ctx context.Context) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return c.gateway.post(ctx, c.path(), header, c.body)
+	return c.gateway.send(ctx, cmp.Or(c.method, http.MethodPost), c.path(), header, c.body)
 }
 
-// post sends a request to the gateway.
+// post posts a request to the gateway.
 func (g *gateway) post(ctx context.Context, path string, header http.Header, body []byte) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+path, bytes.NewReader(body))
+	return g.send(ctx, http.MethodPost, path, header, body)
+}
+
+// send sends a request to the gateway.
+func (g *gateway) send(ctx context.Context, method, path string, header http.Header, body []byte) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, g.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}

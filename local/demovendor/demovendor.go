@@ -57,7 +57,16 @@ func (v *Vendor) Path(route string) string { return "/v1/vendors/" + v.id + "/" 
 
 // Request returns a signed call; the webhook-id names the fact that it reports.
 func (v *Vendor) Request(ctx context.Context, route, webhookID string, body []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.baseURL+v.Path(route), bytes.NewReader(body))
+	req, err := v.sign(ctx, http.MethodPost, v.Path(route), webhookID, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}
+
+func (v *Vendor) sign(ctx context.Context, method, path, webhookID string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, v.baseURL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("demovendor: %w", err)
 	}
@@ -66,11 +75,22 @@ func (v *Vendor) Request(ctx context.Context, route, webhookID string, body []by
 	if err != nil {
 		return nil, fmt.Errorf("demovendor: signing: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Webhook-Id", webhookID)
 	req.Header.Set("Webhook-Timestamp", fmt.Sprint(now.Unix()))
 	req.Header.Set("Webhook-Signature", signature)
 	return req, nil
+}
+
+// InfoPath returns the path at which the vendor reads what is configured for it.
+func (v *Vendor) InfoPath() string { return "/v1/vendors/" + v.id }
+
+// Info asks what is configured for the vendor.
+func (v *Vendor) Info(ctx context.Context, webhookID string) (Answer, error) {
+	req, err := v.sign(ctx, http.MethodGet, v.InfoPath(), webhookID, nil)
+	if err != nil {
+		return Answer{}, err
+	}
+	return v.Do(req)
 }
 
 // Call makes a signed call.

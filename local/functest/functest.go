@@ -343,12 +343,13 @@ type Event struct {
 // JSON returns the event as Lambda gets it.
 func (e Event) JSON(t testing.TB) []byte {
 	t.Helper()
+	method, _, _ := strings.Cut(e.Route, " ")
 	return Document(t, map[string]any{
 		"version": "2.0", "routeKey": e.Route, "rawPath": "/stage/not/to/be/read", "rawQueryString": "",
 		"headers": e.Header, "pathParameters": e.Path, "body": e.Body, "isBase64Encoded": e.Base64,
 		"requestContext": map[string]any{
 			"requestId": e.RequestID, "domainName": e.Domain, "stage": "$default",
-			"http": map[string]string{"method": http.MethodPost, "path": "/stage/not/to/be/read"},
+			"http": map[string]string{"method": method, "path": "/stage/not/to/be/read"},
 		},
 	})
 }

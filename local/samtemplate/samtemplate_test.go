@@ -305,4 +305,5 @@ func Example() {
 	// NotifyCallbackFunction 5s http://127.0.0.1/EventsQueue
 	// ParkingSyncFunction 15s local-IdempotencyTable
 	// VehicleNotifyFunction 15s local-IdempotencyTable
+	// VendorInfoFunction 10s
 }

@@ -28,6 +28,7 @@ func values() samtemplate.Values {
 			"VehicleNotifyLogs":  {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-vehiclenotify"}},
 			"NotifyCallbackLogs": {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-notifycallback"}},
 			"EventDeliveryLogs":  {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-eventdelivery"}},
+			"VendorInfoLogs":     {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-vendorinfo"}},
 		},
 	}
 }
@@ -47,6 +48,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []samtemplate.Route{
+		{Key: "GET /v1/vendors/{vendor_id}", Function: "VendorInfoFunction"},
 		{Key: "POST /v1/callbacks/businesscircle", Function: "NotifyCallbackFunction"},
 		{Key: "POST /v1/callbacks/vehicle/{vendor_id}", Function: "NotifyCallbackFunction"},
 		{Key: "POST /v1/vendors/{vendor_id}/businesscircle/parkings", Function: "ParkingSyncFunction"},
@@ -98,6 +100,10 @@ func TestFunctions(t *testing.T) {
 			"IDEMPOTENCY_TABLE":  "table-1",
 			"WECHATPAY_BASE_URL": "https://api.mch.weixin.qq.com",
 			"CALLBACK_BASE_URL":  "https://parking.example.com/gateway",
+		}),
+		function("VendorInfoFunction", 10*time.Second, map[string]string{
+			"MERCHANT_SECRET_ID": "wechat-parking/merchant",
+			"VENDORS_SECRET_IDS": "vendors-a,vendors-b",
 		}),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -221,6 +227,7 @@ func TestLeastPrivilege(t *testing.T) {
 			{[]string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}, []string{"arn:table-1"}},
 			{logs, []string{"arn:logs-eventdelivery"}},
 		}, []any{"arn:read-vendors"}},
+		{"VendorInfoRole", []statement{{logs, []string{"arn:logs-vendorinfo"}}}, readAll},
 	}
 	template := load(t)
 	for _, tt := range tests {

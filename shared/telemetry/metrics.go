@@ -104,7 +104,8 @@ var (
 	onEntries   = []string{"vehiclenotify"}
 	onCalls     = []string{"parkingsync", "vehiclenotify"}
 	onRefresh   = []string{"certrefresh"}
-	everywhere  = []string{"parkingsync", "vehiclenotify", "notifycallback", "eventdelivery"}
+	onVendors   = []string{"parkingsync", "vehiclenotify", "vendorinfo"}
+	everywhere  = []string{"parkingsync", "vehiclenotify", "notifycallback", "eventdelivery", "vendorinfo"}
 )
 
 const (
@@ -131,7 +132,7 @@ var definitions = map[Metric]definition{
 	WeChatPayOutcomeUnknown:       {count, false, onCalls},
 	WeChatPayDuration:             {milliseconds, false, onCalls},
 	EntryNotificationsSucceeded:   {count, false, onEntries},
-	GatewayUnavailable:            {count, false, onCalls},
+	GatewayUnavailable:            {count, false, onVendors},
 
 	EventsDelivered:    {count, false, onDelivery},
 	EventsRetried:      {count, false, onDelivery},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"wechat-parking-gateway/shared/beijingtime"
 	"wechat-parking-gateway/shared/httpapi"
@@ -22,35 +23,41 @@ const (
 	eventPrefix = "evt_" // ids of events that the gateway sends
 )
 
-// authenticate returns the vendor in the path when one of its request_secrets signed the request, and the webhook-id.
+// Caller is who made a request whose signature holds.
+type Caller struct {
+	Vendor *vendor.Vendor
+	// Message is the request's three headers.
+	Message stdwebhook.Message
+}
+
+// authenticate returns the vendor in the path when one of its request_secrets signed the request.
 // An unknown vendor and a bad signature are not told apart, by word or by time.
-func (e *Endpoint) authenticate(ctx context.Context, req *httpapi.Request) (*vendor.Vendor, string, *problem.Problem) {
+func authenticate(ctx context.Context, vendors Vendors, now time.Time, req *httpapi.Request) (Caller, *problem.Problem) {
 	message, p := readHeaders(req.Header)
 	if p != nil {
-		return nil, "", p
+		return Caller{}, p
 	}
-	now := e.Now()
 	if message.CheckTime(now) != nil {
-		return nil, "", problem.New(problem.TimestampOutOfRange, fmt.Sprintf(
+		return Caller{}, problem.New(problem.TimestampOutOfRange, fmt.Sprintf(
 			"webhook-timestamp must be within %d seconds of the server's time, which is %d (%s).",
 			int(stdwebhook.Tolerance.Seconds()), now.Unix(), beijingtime.RFC3339(now)))
 	}
-	directory, err := e.Vendors.Get(ctx)
+	directory, err := vendors.Get(ctx)
 	if err != nil {
 		telemetry.Set(ctx, telemetry.Reason, "vendors: "+err.Error())
-		return nil, "", Unavailable("The gateway's list of vendors could not be read; WeChat Pay was not called.")
+		return Caller{}, Unavailable("The gateway's list of vendors could not be read; WeChat Pay was not called.")
 	}
 	id := req.Path["vendor_id"]
 	v, ok := verify(directory, id, message, req.Body)
 	if !ok {
 		// A vendor or a secret may have been added since the list was fetched.
-		if fresh, changed, err := e.Vendors.Refresh(ctx); err == nil && changed {
+		if fresh, changed, err := vendors.Refresh(ctx); err == nil && changed {
 			v, ok = verify(fresh, id, message, req.Body)
 		}
 	}
 	if !ok {
 		digest := sha256.Sum256(req.Body)
-		return nil, "", problem.New(problem.NotAuthenticated, fmt.Sprintf(
+		return Caller{}, problem.New(problem.NotAuthenticated, fmt.Sprintf(
 			"No vendor of this id has a secret that gives this signature. The body as received has %d bytes and the SHA-256 %s: "+
 				"compare it with what you signed. The signed text is webhook-id.webhook-timestamp.body.",
 			len(req.Body), hex.EncodeToString(digest[:])))
@@ -58,9 +65,9 @@ func (e *Endpoint) authenticate(ctx context.Context, req *httpapi.Request) (*ven
 	telemetry.Set(ctx, telemetry.VendorID, v.ID)
 	telemetry.Set(ctx, telemetry.WebhookID, message.ID)
 	if v.Disabled {
-		return nil, "", problem.New(problem.VendorDisabled, "The operator has disabled this vendor.")
+		return Caller{}, problem.New(problem.VendorDisabled, "The operator has disabled this vendor.")
 	}
-	return v, message.ID, nil
+	return Caller{Vendor: v, Message: message}, nil
 }
 
 // stranger is verified against where a vendor does not exist, so that the answer takes as long as for one that does.

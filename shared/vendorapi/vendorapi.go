@@ -4,6 +4,8 @@
 // The order is size (413), authentication (401), content type (415), JSON (400), permission (403), fields (422), the
 // idempotency claim, WeChat Pay; the first that fails answers. DynamoDB and WeChat Pay are never touched before the
 // vendor's signature holds.
+//
+// A route that only reads, an [Inquiry], ends after the second of these checks.
 package vendorapi
 
 import (
@@ -70,20 +72,23 @@ type Endpoint struct {
 func (e *Endpoint) Handle(ctx context.Context, req *httpapi.Request) httpapi.Response {
 	res, p := e.serve(ctx, req)
 	if p != nil {
-		telemetry.Set(ctx, telemetry.Code, string(p.Code))
-		if p.Code == problem.GatewayUnavailable {
-			telemetry.Count(ctx, telemetry.GatewayUnavailable)
-		}
-		return httpapi.FromProblem(p, req.ID)
+		return refuse(ctx, p, req)
 	}
 	return res
 }
 
+// refuse answers with a problem, and notes its code in the request's log line and metrics.
+func refuse(ctx context.Context, p *problem.Problem, req *httpapi.Request) httpapi.Response {
+	telemetry.Set(ctx, telemetry.Code, string(p.Code))
+	if p.Code == problem.GatewayUnavailable {
+		telemetry.Count(ctx, telemetry.GatewayUnavailable)
+	}
+	return httpapi.FromProblem(p, req.ID)
+}
+
 // Failed answers a request whose handler panicked.
 func Failed(ctx context.Context, req *httpapi.Request) httpapi.Response {
-	telemetry.Set(ctx, telemetry.Code, string(problem.GatewayUnavailable))
-	telemetry.Count(ctx, telemetry.GatewayUnavailable)
-	return httpapi.FromProblem(Unavailable("The gateway failed while it handled this request."), req.ID)
+	return refuse(ctx, Unavailable("The gateway failed while it handled this request."), req)
 }
 
 // Unavailable is the problem of something of the gateway's own that is out.
@@ -93,22 +98,27 @@ func Unavailable(detail string) *problem.Problem {
 }
 
 func (e *Endpoint) serve(ctx context.Context, req *httpapi.Request) (httpapi.Response, *problem.Problem) {
-	if len(req.Body) > httpapi.MaxBody {
-		return httpapi.Response{}, problem.New(problem.BodyTooLarge,
-			fmt.Sprintf("The body has %d bytes; at most %d are taken.", len(req.Body), httpapi.MaxBody))
-	}
-	v, id, p := e.authenticate(ctx, req)
+	caller, p := admit(ctx, e.Vendors, e.Now(), req)
 	if p != nil {
 		return httpapi.Response{}, p
 	}
 	if p := checkContentType(req.Header); p != nil {
 		return httpapi.Response{}, p
 	}
-	call, p := e.Prepare(ctx, req, v)
+	call, p := e.Prepare(ctx, req, caller.Vendor)
 	if p != nil {
 		return httpapi.Response{}, p
 	}
-	return e.once(ctx, req, idempotency.Key{VendorID: v.ID, Route: e.Name, ID: id}, call)
+	return e.once(ctx, req, idempotency.Key{VendorID: caller.Vendor.ID, Route: e.Name, ID: caller.Message.ID}, call)
+}
+
+// admit makes the checks that every vendor route begins with: size, then authentication.
+func admit(ctx context.Context, vendors Vendors, now time.Time, req *httpapi.Request) (Caller, *problem.Problem) {
+	if len(req.Body) > httpapi.MaxBody {
+		return Caller{}, problem.New(problem.BodyTooLarge,
+			fmt.Sprintf("The body has %d bytes; at most %d are taken.", len(req.Body), httpapi.MaxBody))
+	}
+	return authenticate(ctx, vendors, now, req)
 }
 
 // once makes the call unless its id has an answer already.
