@@ -139,6 +139,11 @@ func (r *rig) transaction(change ...func(*wechatpaysim.MallTransaction)) wechatp
 // deliver posts a callback through an event, as API Gateway would.
 func (r *rig) deliver(c wechatpaysim.Callback, vendorID string) functest.Answer {
 	r.t.Helper()
+	return r.invoke(arrival(c, vendorID))
+}
+
+// arrival is the event that a callback becomes; without a vendor it is one of the business circle.
+func arrival(c wechatpaysim.Callback, vendorID string) functest.Event {
 	e := functest.Event{Route: businessCircleRoute, RequestID: "r-1", Header: map[string]string{}, Body: string(c.Body)}
 	if vendorID != "" {
 		e.Route, e.Path = plateStateRoute, map[string]string{"vendor_id": vendorID}
@@ -146,7 +151,7 @@ func (r *rig) deliver(c wechatpaysim.Callback, vendorID string) functest.Answer 
 	for name, values := range c.Header {
 		e.Header[strings.ToLower(name)] = strings.Join(values, ",")
 	}
-	return r.invoke(e)
+	return e
 }
 
 func (r *rig) invoke(e functest.Event) functest.Answer {

@@ -35,6 +35,7 @@ type rig struct {
 	claims    *functest.Claims
 	sim       *wechatpaysim.Simulator
 	log       *functest.Log
+	handler   *parkings
 	adapter   *httpapi.Adapter
 }
 
@@ -54,14 +55,14 @@ func newRig(t testing.TB, changes ...func(*fixture.World)) *rig {
 	r.merchants = &functest.Source[*merchant.Merchant]{Value: functest.Merchant(t, r.world)}
 	r.keys = &functest.Source[*merchant.Key]{Value: functest.Key(t, r.world)}
 	r.vendors = &functest.Source[*vendor.Directory]{Value: functest.Vendors(t, r.world)}
-	h := &parkings{
+	r.handler = &parkings{
 		merchants: r.merchants, keys: wechatpay.V3Credentials{Merchants: r.merchants, Keys: r.keys}, now: time.Now,
 		client: &wechatpay.Client{
 			BaseURL: "https://main.example", BackupURL: "https://backup.example", Transport: functest.Transport(r.sim),
 			Now: time.Now, Random: rand.Reader,
 		},
 	}
-	endpoint := &vendorapi.Endpoint{Name: "businesscircle/parkings", Vendors: r.vendors, Claims: r.claims, Now: time.Now, Prepare: h.prepare}
+	endpoint := &vendorapi.Endpoint{Name: "businesscircle/parkings", Vendors: r.vendors, Claims: r.claims, Now: time.Now, Prepare: r.handler.prepare}
 	r.adapter = &httpapi.Adapter{
 		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(),
 	}

@@ -425,3 +425,67 @@ func (t transport) RoundTrip(req *http.Request) (res *http.Response, err error) 
 	}
 	return recorder.Result(), nil
 }
+
+// Forgetful claims every id and keeps nothing, for benchmarks whose every request is a new one.
+type Forgetful struct{}
+
+// Claim claims key.
+func (Forgetful) Claim(context.Context, idempotency.Key, [32]byte, time.Time) (idempotency.Result, error) {
+	return idempotency.Result{Outcome: idempotency.Claimed, Claim: &idempotency.Claim{}}, nil
+}
+
+// Complete keeps nothing.
+func (Forgetful) Complete(context.Context, *idempotency.Claim, idempotency.Answer) error { return nil }
+
+// Release frees nothing.
+func (Forgetful) Release(context.Context, *idempotency.Claim) error { return nil }
+
+// Echo answers every request as next answered the first, for benchmarks in which WeChat Pay costs nothing. The answer's
+// signature is good for as long as its time is.
+type Echo struct {
+	next  http.RoundTripper
+	once  sync.Once
+	first *http.Response
+	body  []byte
+	err   error
+}
+
+// NewEcho returns an Echo of next.
+func NewEcho(next http.RoundTripper) *Echo { return &Echo{next: next} }
+
+// RoundTrip answers as http.RoundTripper says.
+func (e *Echo) RoundTrip(req *http.Request) (*http.Response, error) {
+	e.once.Do(func() {
+		if e.first, e.err = e.next.RoundTrip(req); e.err == nil {
+			e.body, e.err = io.ReadAll(e.first.Body)
+		}
+	})
+	if e.err != nil {
+		return nil, e.err
+	}
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: e.first.StatusCode, Header: e.first.Header, Body: io.NopCloser(bytes.NewReader(e.body))}, nil
+}
+
+// Quiet is the functions' own logger with nowhere to write: a line costs what it costs and is gone.
+func Quiet() *slog.Logger { return telemetry.NewLogger(slog.NewJSONHandler(io.Discard, nil)) }
+
+// Benchmark returns a func that hands payload to a function and fails unless it answers with status.
+func Benchmark(ctx context.Context, f interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}, payload []byte, status int,
+) func() error {
+	want := fmt.Appendf(nil, `"statusCode":%d`, status)
+	return func() error {
+		answer, err := f.Invoke(ctx, payload)
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(answer, want) {
+			return fmt.Errorf("got %s, want the status %d", answer, status)
+		}
+		return nil
+	}
+}

@@ -1,12 +1,17 @@
 package signing_test
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"testing"
 	"time"
 
@@ -225,4 +230,65 @@ func (c callback) open() error {
 		TransactionID string `json:"transaction_id"`
 	}
 	return json.Unmarshal(plain, &transaction)
+}
+
+// BenchmarkV2ParseAndVerifyFloorXML is encoding/xml walking the same document's tokens, without keeping anything.
+func BenchmarkV2ParseAndVerifyFloorXML(b *testing.B) {
+	body, _ := callbackBody(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		d := xml.NewDecoder(bytes.NewReader(body))
+		for {
+			if _, err := d.RawToken(); err == io.EOF {
+				break
+			} else if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkV3CallbackFloorGCM is the bare decryption of the resource.
+func BenchmarkV3CallbackFloorGCM(b *testing.B) {
+	v := loadVectors(b).AEAD[1]
+	block, err := aes.NewCipher([]byte(v.Key))
+	if err != nil {
+		b.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sealed, err := base64.StdEncoding.DecodeString(v.Ciphertext)
+	if err != nil {
+		b.Fatal(err)
+	}
+	nonce, plain := []byte(v.Nonce), make([]byte, 0, len(sealed))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := gcm.Open(plain, nonce, sealed, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkV3CallbackFloorJSON is encoding/json decoding the envelope and the resource.
+func BenchmarkV3CallbackFloorJSON(b *testing.B) {
+	c := newCallback(b)
+	var e envelope
+	if err := json.Unmarshal(c.body, &e); err != nil {
+		b.Fatal(err)
+	}
+	plain, err := signing.Decrypt(c.keys, e.Resource.Nonce, e.Resource.AssociatedData, e.Resource.Ciphertext)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		var e envelope
+		var resource map[string]any
+		if json.Unmarshal(c.body, &e) != nil || json.Unmarshal(plain, &resource) != nil {
+			b.Fatal("the vectors are not JSON")
+		}
+	}
 }

@@ -13,7 +13,7 @@ func TestAllocationBudgets(t *testing.T) {
 		run    func() error
 	}{
 		{"V3 callback: headers, verify, decrypt, decode", 45, callback.open},
-		{"V3 call: sign, send, verify the 204", 90, signedCall()},
+		{"V3 call: sign, send, verify the 204", 60, signedCall()},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var err error
