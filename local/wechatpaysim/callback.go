@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Callback struct {
 	Body   []byte
 
 	serial string
+	signer *rsa.PrivateKey
 	plate  []Element // V2: the elements but nonce_str and sign
 	event  *event    // V3
 }
@@ -147,11 +149,12 @@ func orElse(v, other string) string {
 // signPlate signs a V2 notice with a new nonce; key is the merchant's first APIv2 key unless given, and
 // prefix goes in front of the sign.
 func (s *Simulator) signPlate(c Callback, key, prefix string) (Callback, error) {
-	if key == "" && len(s.cfg.APIv2Keys) == 0 {
+	keys := s.keys.Load().APIv2Keys
+	if key == "" && len(keys) == 0 {
 		return Callback{}, fmt.Errorf("%w: APIv2 key", ErrNoKey)
 	}
 	if key == "" {
-		key = s.cfg.APIv2Keys[0]
+		key = keys[0]
 	}
 	n, err := s.random(alphanumeric, 32)
 	if err != nil {
@@ -245,8 +248,8 @@ func (s *Simulator) BuildCardActivated(url string, c CardActivated) (Callback, e
 	})
 }
 
-// BuildEvent makes a V3 callback without sending it, signed with the WeChat Pay public key's private half;
-// SignWith chooses the other key.
+// BuildEvent makes a V3 callback without sending it, signed as Keys.Callbacks says; SignWith chooses another
+// key.
 func (s *Simulator) BuildEvent(url string, e Event) (Callback, error) {
 	if e.CreateTime.IsZero() {
 		e.CreateTime = s.cfg.Now()
@@ -262,7 +265,7 @@ func (s *Simulator) BuildEvent(url string, e Event) (Callback, error) {
 	if err != nil {
 		return Callback{}, fmt.Errorf("wechatpaysim: resource: %w", err)
 	}
-	c := Callback{URL: url, serial: s.cfg.Identity.PublicKeyID, event: &event{
+	c := Callback{URL: url, event: &event{
 		head: eventHead{
 			ID:           e.ID,
 			CreateTime:   e.CreateTime.In(beijing).Format(time.RFC3339),
@@ -330,11 +333,17 @@ func (s *Simulator) Renew(c Callback) (Callback, error) {
 	if c.event == nil {
 		return s.signPlate(c, "", "")
 	}
-	body, err := s.encrypt(c.event, s.cfg.APIv3Key)
+	k := s.keys.Load()
+	body, err := s.encrypt(c.event, k.APIv3Key)
 	if err != nil {
 		return Callback{}, err
 	}
 	c.Body = body
+	if s.signs(k, c.serial) == nil { // a new callback, or a key that is no longer in use
+		if c.serial, err = s.callsWith(k); err != nil {
+			return Callback{}, err
+		}
+	}
 	return s.Resign(c)
 }
 
@@ -344,17 +353,18 @@ func (s *Simulator) Resign(c Callback) (Callback, error) {
 	return s.SignWith(c, c.serial)
 }
 
-// SignWith is Resign with the key of a chosen Wechatpay-Serial: the identity's PublicKeyID or
-// CertificateSerial. Later redeliveries keep it.
+// SignWith is Resign with the key of a chosen Wechatpay-Serial that is in use: the identity's PublicKeyID, or
+// a certificate's serial number. Later redeliveries keep it while it is in use.
 func (s *Simulator) SignWith(c Callback, serial string) (Callback, error) {
 	if c.event == nil {
 		return Callback{}, ErrWrongScheme
 	}
-	if s.cfg.Identity.key(serial) == nil {
+	signer := s.signs(s.keys.Load(), serial)
+	if signer == nil {
 		return Callback{}, ErrUnknownSerial
 	}
-	c.serial = serial
-	return s.signEvent(c, seal{serial: serial, at: s.cfg.Now()})
+	c.serial, c.signer = serial, signer
+	return s.signEvent(c, seal{serial: serial, key: signer, at: s.cfg.Now()})
 }
 
 // Forgery is one way in which a callback is not what it should be.
@@ -384,7 +394,7 @@ func (s *Simulator) Forge(c Callback, kind Forgery) (Callback, error) {
 	if c.event == nil {
 		return s.forgePlate(c, kind)
 	}
-	how := seal{serial: c.serial, at: s.cfg.Now()}
+	how := seal{serial: c.serial, key: c.signer, at: s.cfg.Now()}
 	switch kind {
 	case ForgeByte:
 		return turnDigit(c, `"id":"`+c.event.head.ID, 0)

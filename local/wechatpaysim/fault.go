@@ -2,6 +2,7 @@ package wechatpaysim
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,6 +43,8 @@ const (
 	FaultNoSignature FaultKind = "no signature"
 	// FaultProbe is a signature probe: the signature begins with WECHATPAY/SIGNTEST/.
 	FaultProbe FaultKind = "probe"
+	// FaultEncryption encrypts the certificates with another APIv3 key. RouteCertificates only.
+	FaultEncryption FaultKind = "undecryptable"
 	// FaultUnknownSerial names a WeChat Pay public key that nobody has. V3 only.
 	FaultUnknownSerial FaultKind = "unknown serial"
 	// FaultStale signs correctly, with a timestamp ten minutes old. V3 only.
@@ -55,6 +58,8 @@ var (
 	}
 	kindsOfV2 = []FaultKind{FaultErrCode}
 	kindsOfV3 = []FaultKind{FaultUnknownSerial, FaultStale}
+	// kindsOfDownloads go with RouteCertificates alone.
+	kindsOfDownloads = []FaultKind{FaultEncryption}
 )
 
 // ErrFault is wrapped by what Inject refuses.
@@ -76,8 +81,9 @@ type Fault struct {
 }
 
 func (k FaultKind) fits(route string) bool {
-	return slices.Contains(kindsOfBoth, k) || slices.Contains(kindsOfV3, k) && route == RouteParkings ||
-		slices.Contains(kindsOfV2, k) && route != RouteParkings
+	v3 := route == RouteParkings || route == RouteCertificates
+	return slices.Contains(kindsOfBoth, k) || slices.Contains(kindsOfV3, k) && v3 || slices.Contains(kindsOfV2, k) && !v3 ||
+		slices.Contains(kindsOfDownloads, k) && route == RouteCertificates
 }
 
 // answers tells whether any complete status line reaches the client.
@@ -90,7 +96,7 @@ func (s *Simulator) Inject(f Fault) error {
 	switch {
 	case f.Route != "" && routeOf(f.Route) == "":
 		return fmt.Errorf("%w: no such route", ErrFault)
-	case !slices.Contains(slices.Concat(kindsOfBoth, kindsOfV2, kindsOfV3), f.Kind):
+	case !slices.Contains(slices.Concat(kindsOfBoth, kindsOfV2, kindsOfV3, kindsOfDownloads), f.Kind):
 		return fmt.Errorf("%w: no such kind", ErrFault)
 	case f.Route != "" && !f.Kind.fits(f.Route):
 		return fmt.Errorf("%w: the kind does not fit the route", ErrFault)
@@ -140,6 +146,9 @@ type reply struct {
 	page   bool   // body is a proxy's HTML page
 	body   []byte // V3, or the page
 	serial string // V3: names the key that signs
+	signer *rsa.PrivateKey
+	// certificates, when set, are what the body lists.
+	certificates *Keys
 
 	doc []Element // V2
 	key string    // V2: the APIv2 key that signs; empty for an unsigned answer
@@ -151,7 +160,7 @@ func (out reply) v3Error(status int, code, message string, detail any) reply {
 		Detail  any    `json:"detail,omitempty"`
 		Message string `json:"message"`
 	}
-	out.status = status
+	out.status, out.certificates = status, nil
 	out.body, _ = marshal(errorBody{code, detail, message}) // strings and numbers always marshal
 	return out
 }
@@ -187,8 +196,8 @@ func (s *Simulator) replace(out reply, f Fault, fields map[string]string) reply 
 	default:
 		return out
 	}
-	if out.key == "" && len(s.cfg.APIv2Keys) > 0 {
-		out.key = s.cfg.APIv2Keys[0]
+	if keys := s.keys.Load().APIv2Keys; out.key == "" && len(keys) > 0 {
+		out.key = keys[0]
 	}
 	return out.v2Answer(s.echo(fields), "FAIL", Element{"err_code", f.Code}, Element{"err_code_des", f.Message})
 }
@@ -197,7 +206,7 @@ func (out reply) withStatus(f Fault) reply {
 	out.status = f.Status
 	switch {
 	case f.Code == "":
-		out.page = true
+		out.page, out.certificates = true, nil
 		out.body = fmt.Appendf(nil, "<html><h1>%d %s</h1></html>\n", f.Status, http.StatusText(f.Status))
 		return out
 	case out.v2:
@@ -258,6 +267,19 @@ func (s *Simulator) render(out reply, kind FaultKind) (http.Header, []byte, erro
 		body, err := s.renderV2(out, kind)
 		return http.Header{"Content-Type": {"text/xml; charset=utf-8"}}, body, err
 	}
+	if out.certificates != nil {
+		key := out.certificates.APIv3Key
+		if kind == FaultEncryption {
+			var err error
+			if key, err = s.random(alphanumeric, 32); err != nil {
+				return nil, nil, err
+			}
+		}
+		var err error
+		if out.body, err = s.listCertificates(out.certificates, key); err != nil {
+			return nil, nil, err
+		}
+	}
 	header, err := s.renderV3(out, kind)
 	return header, out.body, err
 }
@@ -285,7 +307,7 @@ func (s *Simulator) renderV2(out reply, kind FaultKind) ([]byte, error) {
 }
 
 func (s *Simulator) renderV3(out reply, kind FaultKind) (http.Header, error) {
-	sealed := seal{serial: out.serial, at: s.cfg.Now()}
+	sealed := seal{serial: out.serial, key: out.signer, at: s.cfg.Now()}
 	switch kind {
 	case FaultWrongSignature:
 		sealed.wrongKey = true
@@ -312,6 +334,7 @@ func (s *Simulator) renderV3(out reply, kind FaultKind) (http.Header, error) {
 // seal says how a V3 message of the platform is signed.
 type seal struct {
 	serial   string // names the key
+	key      *rsa.PrivateKey
 	at       time.Time
 	wrongKey bool // sign with the platform's other key
 	probe    bool
@@ -323,7 +346,7 @@ func (s *Simulator) sealV3(how seal, body []byte) (http.Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := s.cfg.Identity.key(how.serial)
+	key := how.key
 	if how.wrongKey {
 		key = s.cfg.Identity.other(how.serial)
 	}

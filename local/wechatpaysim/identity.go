@@ -4,12 +4,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"time"
 )
 
@@ -23,8 +21,8 @@ type Identity struct {
 	CertificateSerial string
 	CertificatePEM    string
 
-	publicKey      *rsa.PrivateKey
-	certificateKey *rsa.PrivateKey
+	publicKey   *rsa.PrivateKey
+	certificate *Certificate
 }
 
 // GenerateIdentity makes a platform identity with two new 2048-bit keys. The certificate is valid for five
@@ -55,31 +53,17 @@ func NewIdentity(random io.Reader, now time.Time, publicKey, certificateKey *rsa
 	if err != nil {
 		return nil, err
 	}
-	tail, err := randomText(random, requestIDDigits, 38)
+	certificate, err := newCertificate(random, certificateKey, now.Add(-24*time.Hour), now.AddDate(5, 0, 0))
 	if err != nil {
 		return nil, err
-	}
-	// The first byte keeps the serial positive and 40 digits long.
-	hexSerial := "5A" + tail
-	serial, _ := new(big.Int).SetString(hexSerial, 16)
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "WeChat Pay simulator", Organization: []string{"wechatpaysim"}},
-		NotBefore:    now.Add(-24 * time.Hour),
-		NotAfter:     now.AddDate(5, 0, 0),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(random, template, template, &certificateKey.PublicKey, certificateKey)
-	if err != nil {
-		return nil, fmt.Errorf("wechatpaysim: platform certificate: %w", err)
 	}
 	return &Identity{
 		PublicKeyID:       "PUB_KEY_ID_00" + id,
 		PublicKeyPEM:      pemText("PUBLIC KEY", spki),
-		CertificateSerial: hexSerial,
-		CertificatePEM:    pemText("CERTIFICATE", der),
+		CertificateSerial: certificate.Serial,
+		CertificatePEM:    certificate.PEM,
 		publicKey:         publicKey,
-		certificateKey:    certificateKey,
+		certificate:       certificate,
 	}, nil
 }
 
@@ -91,24 +75,8 @@ func (id *Identity) WeChatPayKeys() map[string]string {
 	}
 }
 
-// key returns the private key behind a Wechatpay-Serial, or nil.
-func (id *Identity) key(serial string) *rsa.PrivateKey {
-	switch serial {
-	case id.PublicKeyID:
-		return id.publicKey
-	case id.CertificateSerial:
-		return id.certificateKey
-	}
-	return nil
-}
-
-// other returns the private key that does not belong to a Wechatpay-Serial.
-func (id *Identity) other(serial string) *rsa.PrivateKey {
-	if serial == id.PublicKeyID {
-		return id.certificateKey
-	}
-	return id.publicKey
-}
+// Certificate returns the identity's platform certificate.
+func (id *Identity) Certificate() *Certificate { return id.certificate }
 
 func pemText(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))

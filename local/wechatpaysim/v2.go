@@ -91,7 +91,7 @@ func (s *Simulator) checkSign(fields map[string]string) (string, *refusal) {
 	if issue := nonce(fields["nonce_str"]); issue != "" {
 		return "", unsigned("参数格式校验错误: nonce_str " + issue)
 	}
-	for _, key := range s.cfg.APIv2Keys {
+	for _, key := range s.keys.Load().APIv2Keys {
 		if hmac.Equal([]byte(signV2(fields, key)), []byte(fields["sign"])) {
 			return key, nil
 		}

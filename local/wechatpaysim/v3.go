@@ -28,37 +28,49 @@ const (
 )
 
 // judgeV3 gives the verdict on a V3 request, unless no is one already. The answer, a refusal too, is signed
-// with the key that the request names, or else with the platform certificate's.
+// with the key that the request names, or else with the first platform certificate's, or else with the public
+// key's.
 func (s *Simulator) judgeV3(r *http.Request, rec *Request, no *refusal) reply {
-	out := reply{status: http.StatusNoContent, serial: s.cfg.Identity.CertificateSerial}
-	if named := r.Header.Get(headerSerial); s.cfg.Identity.key(named) != nil {
+	k := s.keys.Load()
+	out := reply{status: http.StatusNoContent, serial: s.answersWith(k)}
+	named := r.Header.Get(headerSerial)
+	if out.signer = s.signs(k, named); out.signer != nil {
 		out.serial = named
+	} else {
+		out.signer = s.signs(k, out.serial)
 	}
 	if no == nil {
-		no = s.checkV3(r, rec)
+		no = s.checkV3(r, rec, k)
 	}
 	if no == nil {
 		rec.Accepted = true
+		if rec.Route == RouteCertificates {
+			out.status, out.certificates = http.StatusOK, k
+		}
 		return out
 	}
 	rec.refuse(no)
 	return out.v3Error(no.status, no.code, no.message, no.detail)
 }
 
-func (s *Simulator) checkV3(r *http.Request, rec *Request) *refusal {
+func (s *Simulator) checkV3(r *http.Request, rec *Request, k *Keys) *refusal {
 	if rec.URI != rec.Route {
 		return paramError("", "the path must be sent exactly, without a query", "uri", nil)
 	}
-	if no := s.checkHeaders(r.Header); no != nil {
+	if no := s.checkHeaders(r, k); no != nil {
 		return no
 	}
-	if no := s.checkAuthorization(r, rec); no != nil {
+	if no := s.checkAuthorization(r, rec, k); no != nil {
 		return no
+	}
+	if rec.Route == RouteCertificates {
+		return s.checkDownload(rec, k)
 	}
 	return s.checkParking(rec)
 }
 
-func (s *Simulator) checkHeaders(h http.Header) *refusal {
+func (s *Simulator) checkHeaders(r *http.Request, k *Keys) *refusal {
+	h := r.Header
 	for _, name := range []string{"Accept", "User-Agent", "Content-Type", "Authorization", headerSerial} {
 		if len(h.Values(name)) > 1 {
 			return invalid("Http头" + name + "重复")
@@ -70,10 +82,11 @@ func (s *Simulator) checkHeaders(h http.Header) *refusal {
 	if !isMedia(h.Get("Accept"), "application/json") {
 		return invalid("Http头Accept错误，仅支持application/json")
 	}
-	if !isMedia(h.Get("Content-Type"), "application/json") {
+	// A GET has nothing to name the type of.
+	if sent := h.Get("Content-Type"); (sent != "" || r.Method != http.MethodGet) && !isMedia(sent, "application/json") {
 		return invalid("Http头Content-Type错误，仅支持application/json")
 	}
-	if named := h.Get(headerSerial); named != "" && s.cfg.Identity.key(named) == nil {
+	if named := h.Get(headerSerial); named != "" && s.signs(k, named) == nil {
 		return paramError("/"+headerSerial, "平台证书序列号Wechatpay-Serial错误", "header", nil)
 	}
 	return nil
@@ -132,7 +145,7 @@ func parseAuthorization(header string) (authorization, error) {
 	return a, nil
 }
 
-func (s *Simulator) checkAuthorization(r *http.Request, rec *Request) *refusal {
+func (s *Simulator) checkAuthorization(r *http.Request, rec *Request, k *Keys) *refusal {
 	a, err := parseAuthorization(r.Header.Get("Authorization"))
 	if err != nil {
 		return signError(badAuthFormat, "Authorization", err.Error())
@@ -140,7 +153,7 @@ func (s *Simulator) checkAuthorization(r *http.Request, rec *Request) *refusal {
 	if a.mchid != s.cfg.MchID {
 		return signError("商户号mchid错误", "mchid", "mchid is not this merchant's")
 	}
-	key := s.cfg.MerchantKeys[a.serialNo]
+	key := k.MerchantKeys[a.serialNo]
 	if key == nil {
 		return signError("商户证书序列号有误。请使用签名私钥匹配的证书序列号", "serial_no", "serial_no is no certificate of this merchant")
 	}

@@ -1,8 +1,8 @@
 // Package wechatpaysim stands for WeChat Pay on 127.0.0.1.
 //
-// It answers the two interfaces that the gateway calls (V3 parking sync of the smart business circle and
-// V2 entry notification of the car-owner service), sends the callbacks that WeChat Pay sends, and breaks
-// its answers on demand. It is strict where WeChat Pay is lenient or silent: whatever the documents do not
+// It answers the interfaces that the gateway calls (V3 parking sync of the smart business circle, V2 entry
+// notification of the car-owner service and the download of platform certificates), sends the callbacks that
+// WeChat Pay sends, changes its keys and breaks its answers on demand. It is strict where WeChat Pay is lenient or silent: whatever the documents do not
 // allow is refused, and the refusal says what was wrong.
 //
 // Its XML, JSON and cryptography are its own, made of the standard library alone. It imports nothing else
@@ -13,7 +13,8 @@
 // The rules come from WeChat Pay's pages: V2 用户入场通知 (doc/v2/partner/4011988204 and
 // doc/v2/merchant/4011985272), 车牌状态变更通知 (doc/v2/merchant/4011987424) and 安全规范
 // (wiki/doc/api/app/app.php?chapter=4_3); V3 商圈会员停车状态同步 (doc/v3/merchant/4012535502), request
-// signing and signature verification (doc/v3/merchant/4012365336 to 4012365342).
+// signing and signature verification (doc/v3/merchant/4012365336 to 4012365342), the platform certificates
+// (下载平台证书) and the change to the WeChat Pay public key (doc/v3/merchant/4012154180).
 package wechatpaysim
 
 import (
@@ -27,10 +28,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// The routes that the simulator serves, all of them POST.
+// The routes that the simulator serves by POST; RouteCertificates is the other.
 const (
 	RouteParkings       = "/v3/businesscircle/parkings"
 	RouteVehiclePartner = "/vehicle/partnerpay/notification"
@@ -133,6 +135,7 @@ type Request struct {
 // Simulator is WeChat Pay for one merchant. It is safe for concurrent use.
 type Simulator struct {
 	cfg    Config
+	keys   atomic.Pointer[Keys]
 	closed chan struct{}
 	stop   sync.Once
 
@@ -157,15 +160,24 @@ func New(cfg Config) (*Simulator, error) {
 	if cfg.Keep == 0 {
 		cfg.Keep = defaultKeep
 	}
-	cfg.APIv2Keys = slices.Clone(cfg.APIv2Keys)
-	cfg.MerchantKeys = maps.Clone(cfg.MerchantKeys)
 	cfg.Merchants = slices.Clone(cfg.Merchants)
-	return &Simulator{
+	s := &Simulator{
 		cfg:    cfg,
 		closed: make(chan struct{}),
 		states: map[string]State{},
 		nonces: map[string]time.Time{},
-	}, nil
+	}
+	keys := cfg.keys().clone()
+	s.keys.Store(&keys)
+	return s, nil
+}
+
+// keys are those that the simulator starts with: both of the identity's are in use.
+func (c Config) keys() Keys {
+	return Keys{
+		APIv2Keys: c.APIv2Keys, APIv3Key: c.APIv3Key, MerchantKeys: c.MerchantKeys,
+		PublicKey: true, Certificates: []*Certificate{c.Identity.certificate},
+	}
 }
 
 func check(cfg Config) error {
@@ -175,19 +187,6 @@ func check(cfg Config) error {
 	if digits(cfg.MchID, 32) != "" || token(cfg.AppID, 32) != "" {
 		return errors.New("field MchID must be digits, and AppID letters and digits, at most 32")
 	}
-	for i, k := range cfg.APIv2Keys {
-		if len(k) != 32 || token(k, 32) != "" {
-			return fmt.Errorf("field APIv2Keys[%d] must be 32 letters and digits", i)
-		}
-	}
-	if cfg.APIv3Key != "" && len(cfg.APIv3Key) != 32 {
-		return errors.New("field APIv3Key must have 32 bytes")
-	}
-	for _, k := range cfg.MerchantKeys {
-		if k == nil {
-			return errors.New("field MerchantKeys holds a nil key")
-		}
-	}
 	for i, m := range cfg.Merchants {
 		if (m.SubMchID != "") != (cfg.Mode == Partner) {
 			return fmt.Errorf("field Merchants[%d].SubMchID must be given in partner mode and only there", i)
@@ -196,8 +195,11 @@ func check(cfg Config) error {
 			return fmt.Errorf("field Merchants[%d]: BrandID and AppID go together", i)
 		}
 	}
-	if cfg.Identity == nil || cfg.Identity.publicKey == nil || cfg.Identity.certificateKey == nil {
+	if cfg.Identity == nil || cfg.Identity.publicKey == nil || cfg.Identity.certificate == nil {
 		return errors.New("field Identity must come from GenerateIdentity or NewIdentity")
+	}
+	if err := cfg.keys().check(); err != nil {
+		return err
 	}
 	if cfg.Now == nil || cfg.Rand == nil {
 		return errors.New("fields Now and Rand must be given")
@@ -248,10 +250,17 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func routeOf(path string) string {
 	switch path {
-	case RouteParkings, RouteVehiclePartner, RouteVehicleDirect:
+	case RouteParkings, RouteVehiclePartner, RouteVehicleDirect, RouteCertificates:
 		return path
 	}
 	return ""
+}
+
+func methodOf(route string) string {
+	if route == RouteCertificates {
+		return http.MethodGet
+	}
+	return http.MethodPost
 }
 
 // judge reads the body, gives the verdict in rec and returns the answer to it.
@@ -261,7 +270,7 @@ func (s *Simulator) judge(r *http.Request, rec *Request) reply {
 	v2 := strings.HasPrefix(r.URL.Path, "/vehicle/")
 	var no *refusal
 	switch {
-	case rec.Route == "" || r.Method != http.MethodPost:
+	case rec.Route == "" || r.Method != methodOf(rec.Route):
 		no = &refusal{status: http.StatusNotFound, code: "RESOURCE_NOT_EXISTS", message: "no such interface", unsigned: true}
 	case err != nil:
 		no = &refusal{status: http.StatusBadRequest, code: "INVALID_REQUEST", message: "the body did not arrive in full", unsigned: true}
