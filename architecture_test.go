@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,25 @@ func TestPackageDocs(t *testing.T) {
 		if !documented {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
+	}
+}
+
+// TestVersion: the file VERSION says which version this is, and a deployed stack says the same.
+func TestVersion(t *testing.T) {
+	version, err := os.ReadFile("VERSION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+\n$`).Match(version) {
+		t.Errorf("VERSION holds %q, want a version such as 1.2.3 alone", version)
+	}
+	template, err := os.ReadFile("template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	output := "\n  Version:\n    Description: Version of the gateway.\n    Value: " + strings.TrimSpace(string(version)) + " "
+	if !strings.Contains(string(template), output) {
+		t.Errorf("the output Version in template.yaml is not %s", version)
 	}
 }
 

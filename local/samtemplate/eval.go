@@ -41,7 +41,8 @@ func (t *Template) scope(v Values) (*scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &scope{t: t, v: v, parameters: parameters}, nil
+	s := &scope{t: t, v: v, parameters: parameters}
+	return s, s.checkRules()
 }
 
 // eval works out every call inside v, which is left as it is.

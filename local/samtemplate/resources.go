@@ -195,7 +195,10 @@ func (s *scope) function(id string, r resource) (Function, error) {
 			f.Environment, err = s.environment(v)
 		case "RecursiveLoop": // nothing stops a loop locally
 			err = s.recursiveLoop(v)
+		case "ReservedConcurrentExecutions", "VpcConfig": // the local stack has neither limits nor networks
+			err = s.absent(v)
 		case "Description", "Events", "LoggingConfig", "Role": // Routes reads the events, the others do nothing locally
+		case "AutoPublishAlias", "AutoPublishAliasAllProperties", "DeploymentPreference", "Tracing": // there is one version here
 		default:
 			err = ErrUnsupported
 		}
@@ -213,6 +216,15 @@ func (s *scope) recursiveLoop(v any) error {
 		return fmt.Errorf("%w: must be Allow or Terminate", ErrInvalid)
 	}
 	return nil
+}
+
+// absent refuses a property that must be taken away by an option's default.
+func (s *scope) absent(v any) error {
+	out, err := s.eval(v)
+	if err == nil && out != (noValue{}) {
+		err = fmt.Errorf("other than absent: %w", ErrUnsupported)
+	}
+	return err
 }
 
 // merge puts a function's properties on top of Globals: a map is merged, anything else replaces.
@@ -326,10 +338,13 @@ func (s *scope) httpAPI(v any) (string, error) {
 		return "", fmt.Errorf("%w: must be !Ref of an HTTP API", ErrUnsupported)
 	}
 	return id, each(s.t.resources[id].properties, func(key string, v any) error {
-		if key != "StageName" {
-			return fmt.Errorf("of %s: %w", id, ErrUnsupported)
+		switch key {
+		case "StageName":
+			return mustBe(v, "$default")
+		case "AccessLogSettings", "DefaultRouteSettings", "RouteSettings": // nothing is throttled locally
+			return nil
 		}
-		return mustBe(v, "$default")
+		return fmt.Errorf("of %s: %w", id, ErrUnsupported)
 	})
 }
 

@@ -35,6 +35,7 @@ var (
 // Template is a parsed template. It is never changed after Parse, and safe for concurrent use.
 type Template struct {
 	parameters map[string]parameter
+	rules      []rule
 	conditions map[string]any
 	globals    map[string]any
 	resources  map[string]resource
@@ -101,6 +102,12 @@ func (t *Template) section(name string, v any) error {
 			t.parameters[id], err = newParameter(m)
 			return err
 		})
+	case "Rules":
+		return eachMap(v, func(id string, m map[string]any) error {
+			r, err := newRule(id, m)
+			t.rules = append(t.rules, r)
+			return err
+		})
 	case "Conditions":
 		m, err := asMap(v)
 		t.conditions = m
@@ -148,7 +155,8 @@ func newResource(m map[string]any) (resource, error) {
 	switch r.kind {
 	case kindFunction, kindHTTPAPI, kindTable, kindQueue:
 		return r, nil
-	case "AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::Logs::LogGroup": // nothing to play locally
+	case "AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::CloudWatch::Alarm",
+		"AWS::CloudWatch::Dashboard", "AWS::ApiGatewayV2::DomainName", "AWS::ApiGatewayV2::ApiMapping": // nothing to play locally
 		return r, nil
 	}
 	return resource{}, fmt.Errorf("Type %q: %w", r.kind, ErrUnsupported)

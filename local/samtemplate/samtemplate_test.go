@@ -19,6 +19,11 @@ Parameters:
   Name: {Type: String, Default: "a,b", AllowedPattern: "[a-z,]+"}
   Days: {Type: Number, Default: 7, AllowedValues: [7, 14]}
   Most: {Type: Number, Default: 4, MinValue: 2, MaxValue: 1000}
+Rules:
+  ShortNeedsFew:
+    RuleCondition: !Equals [7, !Ref Days]
+    Assertions:
+      - {Assert: !Not [!Equals [!Ref Most, 5]], AssertDescription: Days of 7 does not go with Most of 5}
 Conditions:
   IsChina: !Equals [!Ref AWS::Partition, aws-cn]
   Fresh: !And [!Not [!Condition IsChina], !Equals [!Ref Days, 7]]
@@ -28,6 +33,8 @@ Globals:
 Resources:
   Api:
     Type: AWS::Serverless::HttpApi
+    Properties:
+      DefaultRouteSettings: {ThrottlingRateLimit: 1}
   Hello:
     Type: AWS::Serverless::Function
     Metadata: {BuildMethod: makefile}
@@ -35,6 +42,9 @@ Resources:
       Architectures: [arm64]
       Timeout: 5
       MemorySize: 128
+      AutoPublishAlias: live
+      Tracing: !If [IsChina, PassThrough, Active]
+      ReservedConcurrentExecutions: !If [Any, !Ref AWS::NoValue, 5]
       RecursiveLoop: !If [IsChina, !Ref AWS::NoValue, Allow]
       Environment:
         Variables:
@@ -171,7 +181,15 @@ func TestRefused(t *testing.T) {
 		{"unknown tag where nobody looks", "Resources:", "Outputs: {A: {Value: !Base64 x}}\nResources:", samtemplate.ErrUnsupported, "tag !Base64"},
 		{"unknown function", `"Fn::If"`, `"Fn::FindInMap"`, samtemplate.ErrUnsupported, "function Fn::FindInMap"},
 		{"function beside another key", "{Ref: Queue}", "{Ref: Queue, Other: x}", samtemplate.ErrInvalid, "Ref beside other keys"},
-		{"unknown section", "Globals:", "Rules: {}\nGlobals:", samtemplate.ErrUnsupported, "Rules"},
+		{"unknown section", "Globals:", "Mappings: {}\nGlobals:", samtemplate.ErrUnsupported, "Mappings"},
+		{"unknown property of a rule", "    Assertions:\n", "    Else: x\n    Assertions:\n", samtemplate.ErrUnsupported, "ShortNeedsFew: Else"},
+		{"rule without assertions", "    Assertions:\n", "    Assertion:\n", samtemplate.ErrInvalid, "ShortNeedsFew: Assertions: "},
+		{"unknown property of an assertion", "AssertDescription:", "AssertText:", samtemplate.ErrUnsupported, "AssertText"},
+		{"rule that is no condition", "RuleCondition: !Equals [7, !Ref Days]", "RuleCondition: !Ref Days", samtemplate.ErrInvalid, "rule ShortNeedsFew: "},
+		{"rule against a default", "Default: 4", "Default: 5", samtemplate.ErrInvalid, "rule ShortNeedsFew: invalid template: Days of 7 does not go with Most of 5"},
+		{"reserved concurrency", "[Any, !Ref AWS::NoValue, 5]", "[Any, 5, 6]", samtemplate.ErrUnsupported, "ReservedConcurrentExecutions: other than absent"},
+		{"networks", "AutoPublishAlias: live", "VpcConfig: {SubnetIds: [subnet-1]}", samtemplate.ErrUnsupported, "VpcConfig: other than absent"},
+		{"unknown property of the API", "DefaultRouteSettings:", "CorsConfiguration:", samtemplate.ErrUnsupported, "CorsConfiguration"},
 		{"unknown global", "  Function: {CodeUri", "  Api: {CodeUri", samtemplate.ErrUnsupported, "Globals: Api"},
 		{"unknown type", "AWS::Serverless::HttpApi", "AWS::Serverless::Api", samtemplate.ErrUnsupported, "AWS::Serverless::Api"},
 		{"unknown resource attribute", "Condition: IsChina", "CreationPolicy: {}", samtemplate.ErrUnsupported, "ChinaOnly: CreationPolicy"},
@@ -194,7 +212,7 @@ func TestRefused(t *testing.T) {
 		{"most not a number", "MaxValue: 1000", "MaxValue: x", samtemplate.ErrInvalid, "must be a number"},
 		{"implicit API", "ApiId: !Ref Api, ", "", samtemplate.ErrUnsupported, "an event without ApiId"},
 		{"other API", "ApiId: !Ref Api", "ApiId: !Ref Queue", samtemplate.ErrUnsupported, "must be !Ref of an HTTP API"},
-		{"stage", "Type: AWS::Serverless::HttpApi", "Type: AWS::Serverless::HttpApi\n    Properties: {StageName: v1}", samtemplate.ErrUnsupported, "v1 instead of $default"},
+		{"stage", "DefaultRouteSettings: {ThrottlingRateLimit: 1}", "StageName: v1", samtemplate.ErrUnsupported, "v1 instead of $default"},
 		{"payload 1.0", `PayloadFormatVersion: "2.0"`, `PayloadFormatVersion: "1.0"`, samtemplate.ErrUnsupported, "PayloadFormatVersion"},
 		{"any method", "Method: GET", "Method: ANY", samtemplate.ErrUnsupported, `route "ANY"`},
 		{"route twice", "        Get:\n", "        Again: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: '/{id}', PayloadFormatVersion: '2.0'}}\n        Get:\n", samtemplate.ErrInvalid, "it is there twice"},
@@ -245,6 +263,7 @@ func TestParameters(t *testing.T) {
 		{"allowed", "Days", "14", nil},
 		{"not allowed", "Days", "15", samtemplate.ErrInvalid},
 		{"not a number", "Days", "x", samtemplate.ErrInvalid},
+		{"refused by a rule", "Most", "5", samtemplate.ErrInvalid},
 		{"least", "Most", "2", nil},
 		{"most", "Most", "1000", nil},
 		{"below the least", "Most", "1", samtemplate.ErrInvalid},

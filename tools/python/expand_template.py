@@ -7,6 +7,7 @@ policies for SAM to look up would need one, and is refused.
 """
 
 import json
+import logging
 import os
 import sys
 
@@ -33,6 +34,7 @@ def upload(template):
 
 def main():
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # the transform wants one, whichever it is
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns of switches of AWS's own that it lacks here
     with open(sys.argv[1], encoding="utf-8") as f:
         template = yaml_parse(f)
     upload(template)
