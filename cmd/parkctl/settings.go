@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -194,3 +195,6 @@ func printJSON(out io.Writer, body []byte) error {
 }
 
 func orDash(s string) string { return cmp.Or(s, "-") }
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -356,6 +356,11 @@ func (d *Deliverer) probe(ctx context.Context, item Item, v *vendor.Vendor, e co
 	return d.once(ctx, item, v, e, pass)
 }
 
+// DeliveredKey is the key of an event among the claims: once a vendor has taken the event, it has its answer there.
+func DeliveredKey(vendorID, eventID string) idempotency.Key {
+	return idempotency.Key{VendorID: vendorID, Route: route, ID: eventID}
+}
+
 // probeOf is the right to probe a vendor, among the claims.
 func probeOf(vendorID string) idempotency.Key {
 	return idempotency.Key{VendorID: vendorID, Route: probeRoute, ID: probeID}
@@ -371,7 +376,7 @@ func (d *Deliverer) once(ctx context.Context, item Item, v *vendor.Vendor, e con
 	if deadline.Sub(now) < reserve {
 		return ours(ctx, reasonNoTime, nil)
 	}
-	key := idempotency.Key{VendorID: v.ID, Route: route, ID: item.Message.ID}
+	key := DeliveredKey(v.ID, item.Message.ID)
 	result, err := d.Seen.Claim(ctx, key, fingerprint(item.Message.ID), deadline)
 	if err != nil {
 		return ours(ctx, reasonClaim, err)
