@@ -111,8 +111,9 @@ func (c *Client) NotifyEntry(ctx context.Context, keys Credentials[V2Keys], e En
 		path = entryPathDirect
 	}
 	var answer EntryAnswer
+	signs := 0 // the key of k that signs
 	err = c.call(ctx, func(ctx context.Context, _ int) (bool, *Error) {
-		r, err := c.postV2(ctx, k[0], c.BaseURL+path, e, sceneInfo)
+		r, err := c.postV2(ctx, k[signs], c.BaseURL+path, e, sceneInfo)
 		if err != nil {
 			return true, transportError(err)
 		}
@@ -122,7 +123,14 @@ func (c *Client) NotifyEntry(ctx context.Context, keys Credentials[V2Keys], e En
 		case failure != nil:
 			telemetry.Set(ctx, telemetry.WeChatCode, failure.Code)
 			if failure.Kind == SignatureRejected {
-				return refreshed(ctx, keys, &k), failure
+				if refreshed(ctx, keys, &k) {
+					signs = 0
+					return true, failure
+				}
+				// While a key is changed, WeChat Pay takes the old one until the moment of the change and the new one from then
+				// on. Of a list with both, the next one is it.
+				signs++
+				return signs < len(k), failure
 			}
 			return failure.Kind == Unavailable || failure.Kind == Unverified, failure
 		case !verifyV2(ctx, keys, &k, document):
@@ -145,7 +153,7 @@ func (c *Client) postV2(ctx context.Context, key *signing.V2Key, url string, e E
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}
-	req, err := newPost(ctx, url, body)
+	req, err := newRequest(ctx, http.MethodPost, url, body)
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}

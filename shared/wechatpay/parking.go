@@ -40,11 +40,7 @@ func (c *Client) SyncParking(ctx context.Context, keys Credentials[V3Keys], p Pa
 		return err
 	}
 	return c.call(ctx, func(ctx context.Context, n int) (bool, *Error) {
-		base := c.BaseURL
-		if n > 0 {
-			base = c.BackupURL
-		}
-		r, err := c.postV3(ctx, k, base, parkingsPath, body)
+		r, err := c.sendV3(ctx, k, http.MethodPost, c.host(n)+parkingsPath, body)
 		if err != nil {
 			return true, transportError(err)
 		}
@@ -64,22 +60,32 @@ func (c *Client) SyncParking(ctx context.Context, keys Credentials[V3Keys], p Pa
 	})
 }
 
-func (c *Client) postV3(ctx context.Context, k V3Keys, base, path string, body []byte) (reply, error) {
+// host is where the n-th try of a V3 call goes.
+func (c *Client) host(n int) string {
+	if n > 0 {
+		return c.BackupURL
+	}
+	return c.BaseURL
+}
+
+func (c *Client) sendV3(ctx context.Context, k V3Keys, method, url string, body []byte) (reply, error) {
 	nonce, err := signing.NewNonce(c.Random)
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}
-	req, err := newPost(ctx, base+path, body)
+	req, err := newRequest(ctx, method, url, body)
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}
-	authorization, err := k.Signer.Authorization(http.MethodPost, req.URL.RequestURI(), body, c.Now(), nonce)
+	authorization, err := k.Signer.Authorization(method, req.URL.RequestURI(), body, c.Now(), nonce)
 	if err != nil {
 		return reply{}, errors.Join(errNotSent, err)
 	}
 	req.Header.Set("Authorization", authorization)
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Content-Type", "application/json")
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if k.ResponseKeyID != "" {
 		req.Header.Set("Wechatpay-Serial", k.ResponseKeyID)
 	}

@@ -389,6 +389,43 @@ func TestRefreshV2(t *testing.T) {
 	}
 }
 
+// TestKeyBeingChanged: with the new key in front of the old one, a call succeeds before and after the moment from which
+// WeChat Pay takes the new one alone; each key is tried once, and WeChat Pay never does anything on a rejected signature.
+func TestKeyBeingChanged(t *testing.T) {
+	rejected := answer(200, signedXML("", flatxml.Document{{Name: "return_code", Value: "FAIL"}, {Name: "return_msg", Value: "签名失败"}}))
+	changed := keysV2("cccccccccccccccccccccccccccccccc", apiV2Key)
+	for name, tc := range map[string]struct {
+		keys  wechatpay.V2Keys
+		fresh *wechatpay.V2Keys
+		steps []step
+		kind  wechatpay.Kind
+		by    []string // the keys that the tries are signed with
+	}{
+		"before the change":                    {keysV2(otherV2Key, apiV2Key), nil, []step{rejected, answer(200, signedXML(apiV2Key, entryAnswer))}, 0, []string{otherV2Key, apiV2Key}},
+		"after the change":                     {keysV2(otherV2Key, apiV2Key), nil, []step{answer(200, signedXML(otherV2Key, entryAnswer))}, 0, []string{otherV2Key}},
+		"neither is taken":                     {keysV2(otherV2Key, apiV2Key), nil, []step{rejected}, wechatpay.SignatureRejected, []string{otherV2Key, apiV2Key}},
+		"neither is taken, then new keys come": {keysV2(otherV2Key), &changed, []step{rejected, rejected, answer(200, signedXML(apiV2Key, entryAnswer))}, 0, []string{otherV2Key, "cccccccccccccccccccccccccccccccc", apiV2Key}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, s := client(tc.steps...)
+				_, err := c.NotifyEntry(t.Context(), &functest.Source[wechatpay.V2Keys]{Value: tc.keys, Next: tc.fresh}, entry)
+				if tc.kind == 0 && err != nil || tc.kind != 0 && failure(t, err).Kind != tc.kind {
+					t.Errorf("got %v, want kind %d", err, tc.kind)
+				}
+				if len(s.bodies) != len(tc.by) {
+					t.Fatalf("got %d tries, want %d", len(s.bodies), len(tc.by))
+				}
+				for i, key := range tc.by {
+					if err := signing.VerifyV2(must(flatxml.Parse([]byte(s.bodies[i]))), keysV2(key)); err != nil {
+						t.Errorf("try %d is signed with another key: %v", i+1, err)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestSuccess holds which answers are a success.
 func TestSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -87,10 +87,18 @@ type Error struct {
 	Code       string
 	Message    string
 	RetryAfter time.Duration // for RateLimited
+
+	cause error // of an answer that was not taken
 }
+
+// Unwrap returns why an answer was not taken, where that is known.
+func (e *Error) Unwrap() error { return e.cause }
 
 // Error names the kind and the code, never the message, which may repeat what was sent.
 func (e *Error) Error() string {
+	if e.cause != nil {
+		return "wechatpay: " + kindText[e.Kind] + ": " + e.cause.Error()
+	}
 	if e.Code != "" {
 		return "wechatpay: " + kindText[e.Kind] + ": " + e.Code
 	}
@@ -273,9 +281,9 @@ func transportError(err error) *Error {
 	return &Error{Kind: Unknown}
 }
 
-// newPost builds a POST whose body is body.
-func newPost(ctx context.Context, url string, body []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+// newRequest builds a request whose body is body.
+func newRequest(ctx context.Context, method, url string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
