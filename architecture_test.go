@@ -51,6 +51,7 @@ func list(t *testing.T, args ...string) []listed {
 // floors puts the rooms one above the other: a package imports only packages of lower floors. What a floor may see of the
 // outside world stands in TestEdges.
 var floors = [][]string{
+	{"shared/trace"},
 	{"shared/flatxml", "shared/problem", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/beijingtime", "shared/settings", "shared/telemetry", "shared/egress", "shared/preconnect"},
 	{"shared/signing", "shared/plate", "shared/event", "shared/idempotency", "shared/platestate", "shared/awsenv", "shared/secrets", "shared/secretstore"},
 	{"shared/merchant", "shared/vendor", "shared/httpapi"},
@@ -94,7 +95,7 @@ func TestEdges(t *testing.T) {
 		why            string
 	}{
 		{
-			[]string{"shared/flatxml", "shared/signing", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/plate", "shared/problem", "shared/beijingtime"},
+			[]string{"shared/flatxml", "shared/signing", "shared/strictjson", "shared/jsonedit", "shared/stdwebhook", "shared/plate", "shared/problem", "shared/beijingtime", "shared/trace"},
 			[]string{"net", "net/http", "os", "log/slog", "github.com/aws/"},
 			"it is pure: bytes, keys and a clock",
 		},

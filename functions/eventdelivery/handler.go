@@ -14,6 +14,7 @@ import (
 
 	"wechat-parking-gateway/shared/delivery"
 	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 )
 
 // margin is kept of an invocation's time to answer the queue: without an answer, every message of the batch would be
@@ -73,7 +74,8 @@ func (h *handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEven
 // was delivered, or goes on as another message that a queue has accepted.
 func (h *handler) deal(ctx context.Context, m events.SQSMessage) bool {
 	started := h.now()
-	ctx, line := telemetry.Begin(ctx)
+	t := trace.Begin(origin(m).Traceparent, m.Attributes["AWSTraceHeader"])
+	ctx, line := telemetry.Begin(trace.With(ctx, t))
 	telemetry.Set(ctx, telemetry.MessageID, m.MessageId)
 	item, d := h.decide(ctx, m)
 	if err := h.act(ctx, m, d); err != nil {
@@ -140,6 +142,11 @@ func (h *handler) decide(ctx context.Context, m events.SQSMessage) (item deliver
 	if err != nil {
 		return item, delivery.Decision{Kind: delivery.Park, Reason: delivery.ReasonMalformed}
 	}
+	if item.Message.Origin.Traceparent == "" {
+		// It stays the event's on all its ways, as a callback's would.
+		t, _ := trace.From(ctx)
+		item.Message.Origin.Traceparent = t.String()
+	}
 	d = h.deliverer.Deliver(ctx, item)
 	if d.Reason != delivery.ReasonMalformed {
 		describe(ctx, item, d)
@@ -150,6 +157,9 @@ func (h *handler) decide(ctx context.Context, m events.SQSMessage) (item deliver
 // describe notes which event it was, and how often it was tried, this time included.
 func describe(ctx context.Context, item delivery.Item, d delivery.Decision) {
 	telemetry.Set(ctx, telemetry.EventID, item.Message.ID)
+	telemetry.Set(ctx, telemetry.RequestID, item.Message.Origin.RequestID)
+	telemetry.Set(ctx, telemetry.PlateHash, item.Message.Origin.PlateHash)
+	telemetry.Set(ctx, telemetry.OpenIDHash, item.Message.Origin.OpenIDHash)
 	telemetry.Set(ctx, telemetry.EventType, item.Message.Type)
 	telemetry.Set(ctx, telemetry.VendorID, item.Message.VendorID)
 	telemetry.Set(ctx, telemetry.Tries, max(item.Tries, d.Item.Tries))

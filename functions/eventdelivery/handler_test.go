@@ -77,6 +77,7 @@ func newRig(t *testing.T, d decisions) *rig {
 	r := &rig{queue: &fakeQueue{}, log: functest.NewLog(t, "o-secret", "hook-token")}
 	r.handler = &handler{
 		deliverer: d, queue: r.queue, eventsURL: eventsURL, deadURL: deadURL, now: time.Now, logger: r.log.Logger(),
+		meter: r.log.Meter(),
 	}
 	return r
 }
@@ -108,10 +109,16 @@ func TestDecisionsBecomeMessages(t *testing.T) {
 		want     []sent
 		failed   []string
 		log      map[string]string
+		counted  map[string]int64
 	}{
 		{
 			name: "delivered", decision: delivery.Decision{Kind: delivery.Delivered}, failed: []string{},
-			log: map[string]string{"level": "INFO", "decision": "delivered", "vendor_id": "acme", "event_type": "businesscircle.card_activated"},
+			log:     map[string]string{"level": "INFO", "decision": "delivered", "vendor_id": "acme", "event_type": "businesscircle.card_activated"},
+			counted: map[string]int64{"EventsDelivered": 1},
+		},
+		{
+			name: "delivered before", decision: delivery.Decision{Kind: delivery.Delivered, Reason: "already_delivered"}, failed: []string{},
+			log: map[string]string{"level": "INFO", "decision": "delivered", "reason": "already_delivered"},
 		},
 		{
 			name:     "delayed",
@@ -119,6 +126,14 @@ func TestDecisionsBecomeMessages(t *testing.T) {
 			want:     []sent{{Queue: eventsURL, Body: body, Group: "acme", DelaySeconds: 900, Attributes: arrived(write(later, ""))}},
 			failed:   []string{},
 			log:      map[string]string{"level": "INFO", "decision": "delayed", "tries": "3", "reason": "http_500", "delay_s": "900"},
+			counted:  map[string]int64{"EventsRetried": 1},
+		},
+		{
+			name:     "delayed without a try",
+			decision: delivery.Decision{Kind: delivery.Delay, Item: fresh, After: 30 * time.Second, Reason: "circuit_open"},
+			want:     []sent{{Queue: eventsURL, Body: body, Group: "acme", DelaySeconds: 30, Attributes: arrived(write(fresh, ""))}},
+			failed:   []string{},
+			log:      map[string]string{"level": "INFO", "decision": "delayed", "tries": "0", "reason": "circuit_open"},
 		},
 		{
 			name:     "delayed by less than a second",
@@ -126,16 +141,18 @@ func TestDecisionsBecomeMessages(t *testing.T) {
 			want:     []sent{{Queue: eventsURL, Body: body, Group: "acme", DelaySeconds: 1, Attributes: arrived(write(later, ""))}},
 			failed:   []string{},
 			log:      map[string]string{"decision": "delayed", "reason": "not_due", "delay_s": "1"},
+			counted:  map[string]int64{"EventsRetried": 1},
 		},
 		{
 			name:     "parked",
 			decision: delivery.Decision{Kind: delivery.Park, Item: later, Reason: "gave_up: http_500"},
-			want: []sent{{Queue: deadURL, Body: body, Group: "acme", Attributes: map[string]events.SQSMessageAttribute{
+			want: []sent{{Queue: deadURL, Body: body, Group: "acme", Attributes: fromOrigin(map[string]events.SQSMessageAttribute{
 				"tries": text("Number", "3"), "first_try": text("String", "2026-11-22T18:00:00.000000001+08:00"),
 				"last_reason": text("String", "http_500"), "reason": text("String", "gave_up: http_500"),
-			}}},
-			failed: []string{},
-			log:    map[string]string{"level": "WARN", "decision": "parked", "tries": "3", "reason": "gave_up: http_500"},
+			})}},
+			failed:  []string{},
+			log:     map[string]string{"level": "WARN", "decision": "parked", "tries": "3", "reason": "gave_up: http_500"},
+			counted: map[string]int64{"EventsDeadLettered/gave_up": 1},
 		},
 		{
 			name:     "parked as malformed by the plan",
@@ -143,13 +160,15 @@ func TestDecisionsBecomeMessages(t *testing.T) {
 			want: []sent{{Queue: deadURL, Body: body, Attributes: map[string]events.SQSMessageAttribute{
 				"reason": text("String", "malformed"),
 			}}},
-			failed: []string{},
-			log:    map[string]string{"level": "WARN", "decision": "parked", "reason": "malformed"},
+			failed:  []string{},
+			log:     map[string]string{"level": "WARN", "decision": "parked", "reason": "malformed"},
+			counted: map[string]int64{"EventsDeadLettered/malformed": 1},
 		},
 		{
 			name: "our failure", decision: delivery.Decision{Kind: delivery.Ours, Reason: "claim_unavailable"},
-			failed: []string{"m-" + fresh.Message.ID},
-			log:    map[string]string{"level": "ERROR", "decision": "failed", "reason": "claim_unavailable"},
+			failed:  []string{"m-" + fresh.Message.ID},
+			log:     map[string]string{"level": "ERROR", "decision": "failed", "reason": "claim_unavailable"},
+			counted: map[string]int64{"DeliveriesFailed/claim_unavailable": 1},
 		},
 	}
 	for _, tt := range tests {
@@ -171,6 +190,16 @@ func TestDecisionsBecomeMessages(t *testing.T) {
 				t.Errorf("sent (-want +got):\n%s", diff)
 			}
 			line := r.log.Last(t)
+			if tt.log["reason"] != "malformed" {
+				tt.log["request_id"], tt.log["plate_hash"], tt.log["openid_hash"] = "JKJaXmPLvHcESHA=", "0123456789abcdef", "fedcba9876543210"
+			}
+			tt.log["trace_id"] = "0af7651916cd43dd8448eb211c80319c"
+			if tt.counted == nil {
+				tt.counted = map[string]int64{}
+			}
+			if diff := cmp.Diff(tt.counted, r.log.Counted(t)); diff != "" {
+				t.Errorf("metrics (-want +got):\n%s", diff)
+			}
 			for name, want := range tt.log {
 				if line[name] != want {
 					t.Errorf("log: %s = %q, want %q", name, line[name], want)
@@ -180,6 +209,26 @@ func TestDecisionsBecomeMessages(t *testing.T) {
 				t.Errorf("got %s, want one line that names the message", r.log)
 			}
 		})
+	}
+}
+
+// TestTraceOfItsOwn: a message without a trace, such as a ping, begins one, and keeps it on its way round the queue.
+func TestTraceOfItsOwn(t *testing.T) {
+	r := newRig(t, func(_ context.Context, item delivery.Item) delivery.Decision {
+		return delivery.Decision{Kind: delivery.Delay, Item: item, After: time.Second, Reason: "http_500"}
+	})
+	item := delivery.Item{Message: eventOf("acme", "1")}
+	item.Message.Origin = event.Origin{}
+	m := received(t, item, "")
+	var ids []string
+	for range 3 {
+		r.handle(t.Context(), t, m)
+		ids = append(ids, r.log.Last(t)["trace_id"])
+		last := r.queue.sent[len(r.queue.sent)-1]
+		m = events.SQSMessage{MessageId: "m", Body: last.Body, MessageAttributes: last.Attributes}
+	}
+	if len(ids[0]) != 32 || ids[1] != ids[0] || ids[2] != ids[0] {
+		t.Errorf("got the traces %v, want one", ids)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"regexp"
 	"strconv"
 	"time"
@@ -15,8 +16,8 @@ import (
 	"wechat-parking-gateway/shared/event"
 )
 
-// The attributes in which a queue message carries what is known of its event's tries. A message as notifycallback sends
-// it has none. One on the dead-letter queue has the reason as well; moved back to the queue, it begins anew.
+// The attributes in which a queue message carries what is known of its event's tries, beside those of its origin. A message
+// as notifycallback sends it has none. One on the dead-letter queue has the reason as well; moved back to the queue, it begins anew.
 const (
 	triesAttribute      = "tries"
 	firstTryAttribute   = "first_try"
@@ -39,6 +40,7 @@ func read(m events.SQSMessage) (delivery.Item, error) {
 	if err != nil {
 		return delivery.Item{}, errMalformed
 	}
+	message.Origin = origin(m)
 	item := delivery.Item{Message: message}
 	a := attributes{from: m.MessageAttributes}
 	if _, parked := m.MessageAttributes[reasonAttribute]; parked {
@@ -52,6 +54,11 @@ func read(m events.SQSMessage) (delivery.Item, error) {
 		return delivery.Item{}, errMalformed
 	}
 	return item, nil
+}
+
+// origin returns what a message tells of where its event came from.
+func origin(m events.SQSMessage) event.Origin {
+	return event.ReadOrigin(func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) })
 }
 
 // attributes reads attributes, each of which may be absent, and remembers whether any is malformed.
@@ -109,7 +116,8 @@ func (a *attributes) reason() string {
 
 // write returns the attributes of an item, and of a parked one with the reason. What is zero is left out.
 func write(item delivery.Item, reason string) map[string]types.MessageAttributeValue {
-	a := make(map[string]types.MessageAttributeValue, 5)
+	a := make(map[string]types.MessageAttributeValue, 9)
+	maps.Copy(a, item.Message.Origin.Attributes())
 	set := func(name, dataType, value string) {
 		a[name] = types.MessageAttributeValue{DataType: aws.String(dataType), StringValue: aws.String(value)}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,18 @@ func eventOf(vendorID, n string) event.Message {
 	return event.Message{
 		ID: event.V3ID(n, vendorID), VendorID: vendorID, Type: event.BusinessCircleCardActivated,
 		Timestamp: "2026-11-22T18:00:00+08:00", Data: []byte(`{"openid":"o-secret"}`),
+		Origin: event.Origin{
+			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", RequestID: "JKJaXmPLvHcESHA=",
+			PlateHash: "0123456789abcdef", OpenIDHash: "fedcba9876543210",
+		},
 	}
+}
+
+// fromOrigin adds the attributes of eventOf's origin to others.
+func fromOrigin(others map[string]events.SQSMessageAttribute) map[string]events.SQSMessageAttribute {
+	all := arrived(eventOf("acme", "1").Origin.Attributes())
+	maps.Copy(all, others)
+	return all
 }
 
 // received returns what the queue hands over of an item that was sent.
@@ -60,6 +72,10 @@ func waiting() delivery.Item {
 func TestWrite(t *testing.T) {
 	got := arrived(write(waiting(), ""))
 	want := map[string]events.SQSMessageAttribute{
+		"traceparent": text("String", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+		"request_id":  text("String", "JKJaXmPLvHcESHA="),
+		"plate_hash":  text("String", "0123456789abcdef"),
+		"openid_hash": text("String", "fedcba9876543210"),
 		"tries":       text("Number", "3"),
 		"first_try":   text("String", "2026-11-22T18:00:00.000000001+08:00"),
 		"due":         text("String", "2026-11-22T19:00:00.123+08:00"),
@@ -141,6 +157,26 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("got error %v, want none", err)
 		}
 	})
+}
+
+// TestOriginMayBeAnything: what an origin's attributes hold decides nothing, and what the gateway would not write is left
+// out.
+func TestOriginMayBeAnything(t *testing.T) {
+	for _, name := range []string{"traceparent", "request_id", "plate_hash", "openid_hash"} {
+		for _, a := range []events.SQSMessageAttribute{
+			text("String", ""), text("String", "粤B12345"), text("String", "o-secret of a member"), {DataType: "Binary", BinaryValue: []byte("x")},
+		} {
+			m := received(t, waiting(), "")
+			m.MessageAttributes[name] = a
+			got, err := read(m)
+			if err != nil {
+				t.Fatalf("%s: got error %v, want the event", name, err)
+			}
+			if left := got.Message.Origin.Attributes(); len(left) != 3 || left[name].StringValue != nil {
+				t.Errorf("%s: got %v, want the other three", name, got.Message.Origin)
+			}
+		}
+	}
 }
 
 // TestRoundTrip: nothing that a plan knows is lost on the queue, however often it goes round.

@@ -14,6 +14,7 @@ import (
 	"wechat-parking-gateway/shared/merchant"
 	"wechat-parking-gateway/shared/signing"
 	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 	"wechat-parking-gateway/shared/vendor"
 	"wechat-parking-gateway/shared/wechatpay"
 )
@@ -58,6 +59,7 @@ func ours(what string, err error) *refusal { return &refusal{detail: what + ": "
 func (c *callbacks) plateState(ctx context.Context, req *httpapi.Request) httpapi.Response {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
+	setWeChatID(ctx, req)
 	return answerV2(ctx, c.acceptPlateState(ctx, req))
 }
 
@@ -74,7 +76,9 @@ func (c *callbacks) acceptPlateState(ctx context.Context, req *httpapi.Request) 
 	if err != nil {
 		return refuse(err)
 	}
-	telemetry.Set(ctx, telemetry.PlateHash, telemetry.Hash(m.LogHashKey, state.PlateNumber))
+	origin := originOf(ctx, req)
+	origin.PlateHash = telemetry.Hash(m.LogHashKey, state.PlateNumber)
+	telemetry.Set(ctx, telemetry.PlateHash, origin.PlateHash)
 	v, r := c.owner(ctx, req.Path["vendor_id"], m, state)
 	if r != nil {
 		return r
@@ -90,8 +94,20 @@ func (c *callbacks) acceptPlateState(ctx context.Context, req *httpapi.Request) 
 	}
 	return c.send(ctx, []event.Message{{
 		ID: event.V2ID(state.Canonical(), v.ID), VendorID: v.ID, Type: event.VehiclePlateStateChanged,
-		Timestamp: beijingtime.RFC3339(state.OccurredAt), Data: data,
+		Timestamp: beijingtime.RFC3339(state.OccurredAt), Data: data, Origin: origin,
 	}})
+}
+
+// setWeChatID notes WeChat Pay's own id of the callback, by which its support finds it.
+func setWeChatID(ctx context.Context, req *httpapi.Request) {
+	id, _ := req.Header.Get("request-id")
+	telemetry.Set(ctx, telemetry.WeChatID, telemetry.Reference(id))
+}
+
+// originOf returns what an event tells of the callback that it came in.
+func originOf(ctx context.Context, req *httpapi.Request) event.Origin {
+	t, _ := trace.From(ctx)
+	return event.Origin{Traceparent: t.String(), RequestID: req.ID}
 }
 
 func readDocument(body []byte) (flatxml.Document, error) {
@@ -187,6 +203,7 @@ func plateStateData(s wechatpay.PlateState) plateStateChanged {
 func (c *callbacks) businessCircle(ctx context.Context, req *httpapi.Request) httpapi.Response {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
+	setWeChatID(ctx, req)
 	return answerV3(ctx, c.acceptBusinessCircle(ctx, req))
 }
 
@@ -215,6 +232,9 @@ func (c *callbacks) acceptBusinessCircle(ctx context.Context, req *httpapi.Reque
 	if r != nil {
 		return r
 	}
+	origin := originOf(ctx, req)
+	origin.OpenIDHash = telemetry.Hash(m.LogHashKey, resource.OpenID)
+	telemetry.Set(ctx, telemetry.OpenIDHash, origin.OpenIDHash)
 	owner := resource.Merchant()
 	if m.Mode == merchant.Direct && owner == m.MchID {
 		owner = "" // entries of the merchant's own have no sub_mchid
@@ -232,7 +252,7 @@ func (c *callbacks) acceptBusinessCircle(ctx context.Context, req *httpapi.Reque
 	for _, v := range listeners {
 		messages = append(messages, event.Message{
 			ID: event.V3ID(envelope.ID, v.ID), VendorID: v.ID, Type: eventType,
-			Timestamp: beijingtime.RFC3339(created), Data: resource.JSON,
+			Timestamp: beijingtime.RFC3339(created), Data: resource.JSON, Origin: origin,
 		})
 	}
 	return c.send(ctx, messages)

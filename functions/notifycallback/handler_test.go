@@ -22,6 +22,8 @@ import (
 	"wechat-parking-gateway/shared/httpapi"
 	"wechat-parking-gateway/shared/merchant"
 	"wechat-parking-gateway/shared/signing"
+	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 	"wechat-parking-gateway/shared/vendor"
 	"wechat-parking-gateway/shared/wechatpay"
 )
@@ -90,7 +92,7 @@ func newRig(t testing.TB, changes ...func(*fixture.World)) *rig {
 	c := &callbacks{merchants: r.merchants, vendors: r.vendors, queue: r.queue, now: time.Now}
 	r.adapter = &httpapi.Adapter{
 		Routes: map[string]httpapi.Handler{plateStateRoute: c.plateState, businessCircleRoute: c.businessCircle},
-		Failed: failed, Now: time.Now, Logger: r.log.Logger(),
+		Failed: failed, Now: time.Now, Logger: r.log.Logger(), Meter: r.log.Meter(),
 	}
 	return r
 }
@@ -180,6 +182,7 @@ func (r *rig) wantV2(a functest.Answer, reason wechatpay.Reason) {
 		r.t.Errorf("got %d %s %s, want %d %s", a.Status, a.Header["Content-Type"], a.Body, status, want)
 	}
 	r.wantLogged(reason)
+	r.wantCounted(telemetry.PlateStateCallbacksAccepted, reason)
 }
 
 // statusV3 is the HTTP status with which V3 callbacks are refused.
@@ -201,6 +204,31 @@ func (r *rig) wantV3(a functest.Answer, reason wechatpay.Reason) {
 		r.t.Errorf("got %d %s, want %d %s", a.Status, a.Body, statusV3[reason], want)
 	}
 	r.wantLogged(reason)
+	r.wantCounted(telemetry.BusinessCircleCallbacksAccepted, reason)
+}
+
+// wantCounted holds the metrics of the last callback to what became of it.
+func (r *rig) wantCounted(accepted telemetry.Metric, reason wechatpay.Reason) {
+	r.t.Helper()
+	got := r.log.Counted(r.t)
+	delete(got, "Panics")
+	want := map[string]int64{}
+	switch reason {
+	case "":
+		want[string(accepted)] = 1
+		if r.log.Last(r.t)["reason"] == string(wechatpay.ReasonNotSubscribed) {
+			want["CallbacksNotSubscribed"] = 1
+		}
+	case wechatpay.ReasonProbe:
+		want["SignatureProbes"] = 1
+	case wechatpay.ReasonQueueUnavailable, "internal_error":
+		want["CallbacksFailed/"+string(reason)] = 1
+	default:
+		want["CallbacksRefused/"+string(reason)] = 1
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		r.t.Errorf("metrics (-want +got):\n%s", diff)
+	}
 }
 
 func (r *rig) wantLogged(reason wechatpay.Reason) {
@@ -298,6 +326,50 @@ func TestPlateState(t *testing.T) {
 	}
 	if len(line["plate_hash"]) != 16 {
 		t.Errorf("logged plate_hash %q, want 16 digits", line["plate_hash"])
+	}
+}
+
+// TestOrigin: the queue's messages say which callback they came in, by ids that its log line has too, and hash what the
+// line hashes.
+func TestOrigin(t *testing.T) {
+	for name, tc := range map[string]struct {
+		deliver func(*rig, wechatpaysim.Callback) functest.Answer
+		make    func(*rig) wechatpaysim.Callback
+		hash    string
+	}{
+		"a plate":   {func(r *rig, c wechatpaysim.Callback) functest.Answer { return r.deliver(c, fixture.VendorID) }, func(r *rig) wechatpaysim.Callback { return r.plate() }, "plate_hash"},
+		"a payment": {func(r *rig, c wechatpaysim.Callback) functest.Answer { return r.deliver(c, "") }, func(r *rig) wechatpaysim.Callback { return r.transaction() }, "openid_hash"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := tc.make(r)
+			c.Header.Set("Request-ID", "08F78DB8A6")
+			c.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+			tc.deliver(r, c)
+			line, got := r.log.Last(t), r.queue.got[0].Origin
+			if line["trace_id"] != "0af7651916cd43dd8448eb211c80319c" || trace.Begin(got.Traceparent).ID() != line["trace_id"] {
+				t.Errorf("got the traceparent %s, logged the trace %s, want the caller's", got.Traceparent, line["trace_id"])
+			}
+			if got.RequestID != "r-1" || line["wechatpay_request_id"] != "08F78DB8A6" {
+				t.Errorf("got %+v, logged %v, want API Gateway's request id and WeChat Pay's", got, line)
+			}
+			if hash := got.PlateHash + got.OpenIDHash; len(hash) != 16 || line[tc.hash] != hash {
+				t.Errorf("got the hash %q, logged %s %q, want the same of 16 digits", hash, tc.hash, line[tc.hash])
+			}
+		})
+	}
+}
+
+// TestWeChatPaysOwnIDIsCleaned: a header is a stranger's until the signature holds, and stands in the line before.
+func TestWeChatPaysOwnIDIsCleaned(t *testing.T) {
+	for _, id := range []string{fixture.Plate, `a"b`, "a b", strings.Repeat("a", 65)} {
+		r := newRig(t)
+		c := r.plate()
+		c.Header.Set("Request-ID", id)
+		r.wantV2(r.deliver(c, fixture.VendorID), "")
+		if got := r.log.Last(t)["wechatpay_request_id"]; got != "" {
+			t.Errorf("logged %q, want none", got)
+		}
 	}
 }
 

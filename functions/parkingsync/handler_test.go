@@ -64,7 +64,7 @@ func newRig(t testing.TB, changes ...func(*fixture.World)) *rig {
 	}
 	endpoint := &vendorapi.Endpoint{Name: "businesscircle/parkings", Vendors: r.vendors, Claims: r.claims, Now: time.Now, Prepare: r.handler.prepare}
 	r.adapter = &httpapi.Adapter{
-		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(),
+		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(), Meter: r.log.Meter(),
 	}
 	return r
 }
@@ -152,6 +152,9 @@ func TestSeed(t *testing.T) {
 	const want = `{"sub_mchid":"1900000109","brandid":1000,"appid":"wx931386123456789e","openid":"oUpF8uMuAJOM2pxb1Q","plate_number":"粤B888888","state":"IN","time":"2022-06-01T10:43:39+08:00"}`
 	if got := string(sent[0].Body); got != want {
 		t.Errorf("got %s on the wire, want %s", got, want)
+	}
+	if diff := cmp.Diff(map[string]int64{"WeChatPaySucceeded": 1}, r.log.Counted(t)); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
 	line := r.log.Last(t)
 	for name, want := range map[string]string{

@@ -61,7 +61,7 @@ func newRig(t testing.TB, changes ...func(*fixture.World)) *rig {
 	}
 	endpoint := &vendorapi.Endpoint{Name: "vehicle/notifications", Vendors: r.vendors, Claims: r.claims, Now: time.Now, Prepare: r.entries.prepare}
 	r.adapter = &httpapi.Adapter{
-		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(),
+		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(), Meter: r.log.Meter(),
 	}
 	return r
 }
@@ -190,6 +190,13 @@ func TestSeeds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			sent := r.want200(r.post(tc.body))
+			counted := map[string]int64{"WeChatPaySucceeded": 1}
+			if tc.scene["notify_url"] != "" {
+				counted["EntryNotificationsSucceeded"] = 1 // of which callbacks are to be expected
+			}
+			if diff := cmp.Diff(counted, r.log.Counted(t)); diff != "" {
+				t.Errorf("metrics (-want +got):\n%s", diff)
+			}
 			if diff := cmp.Diff(tc.scene, sceneInfo(t, sent)); diff != "" {
 				t.Errorf("scene_info (-want +got):\n%s", diff)
 			}

@@ -89,10 +89,11 @@ func Private(w *fixture.World) []string {
 type Log struct {
 	mu      sync.Mutex
 	out     bytes.Buffer
+	metrics bytes.Buffer
 	private []string
 }
 
-// NewLog returns a log in which none of private may stand.
+// NewLog returns a log in which none of private may stand, nor in the metrics beside it.
 func NewLog(t testing.TB, private ...string) *Log {
 	t.Helper()
 	l := &Log{}
@@ -100,6 +101,9 @@ func NewLog(t testing.TB, private ...string) *Log {
 	t.Cleanup(func() {
 		if leak := l.Leak(l.String()); leak != "" {
 			t.Errorf("the log holds %q, which belongs in no log:\n%s", leak, l)
+		}
+		if leak := l.Leak(l.metrics.String()); leak != "" {
+			t.Errorf("the metrics hold %q, which belongs in no metric:\n%s", leak, &l.metrics)
 		}
 	})
 	return l
@@ -123,6 +127,10 @@ func (l *Log) Never(private ...string) {
 func (l *Log) Leak(text string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.leak(text)
+}
+
+func (l *Log) leak(text string) string {
 	for _, word := range l.private {
 		if strings.Contains(text, word) {
 			return word
@@ -156,6 +164,48 @@ func (l *Log) Take() string {
 
 // Logger returns the functions' own logger, writing JSON lines to the log.
 func (l *Log) Logger() *slog.Logger { return telemetry.NewLogger(slog.NewJSONHandler(l, nil)) }
+
+// Meter returns a meter whose documents are kept beside the log's lines.
+func (l *Log) Meter() *telemetry.Meter { return telemetry.NewMeter(documents{l}, time.Now, "function") }
+
+type documents struct{ log *Log }
+
+func (d documents) Write(document []byte) (int, error) {
+	d.log.mu.Lock()
+	defer d.log.mu.Unlock()
+	return d.log.metrics.Write(document)
+}
+
+// Counted returns the sums of the metrics that were written since it was last asked, by their names, which for one with a
+// reason is Name/reason. FirstAnswer and the durations, which tell of the machine, are left out.
+func (l *Log) Counted(t testing.TB) map[string]int64 {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sums := map[string]int64{}
+	for line := range strings.Lines(l.metrics.String()) {
+		var root map[string]any
+		if err := json.Unmarshal([]byte(line), &root); err != nil {
+			t.Fatalf("a metric is no JSON: %v", err)
+		}
+		for d := range telemetry.Metrics() {
+			value, there := root[string(d.Metric)].(float64)
+			if !there || d.Unit == "Milliseconds" {
+				continue
+			}
+			name := string(d.Metric)
+			if len(d.Dimensions) > 1 {
+				name += "/" + fmt.Sprint(root[telemetry.ReasonDimension])
+			}
+			sums[name] += int64(value)
+		}
+	}
+	if leak := l.leak(l.metrics.String()); leak != "" {
+		t.Errorf("the metrics hold %q, which belongs in no metric:\n%s", leak, &l.metrics)
+	}
+	l.metrics.Reset()
+	return sums
+}
 
 // Last returns the fields of the last line, as text.
 func (l *Log) Last(t testing.TB) map[string]string {

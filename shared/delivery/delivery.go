@@ -406,7 +406,7 @@ func (d *Deliverer) try(ctx context.Context, item Item, v *vendor.Vendor, e cont
 		return decision
 	}
 	started := d.Now()
-	answer := d.Sender.Post(ctx, v.WebhookURL, header(item.Message.ID, started, body, v), body)
+	answer := d.Sender.Post(ctx, v.WebhookURL, header(ctx, item.Message, started, body, v), body)
 	if answer.Status != 0 {
 		telemetry.Set(ctx, telemetry.Status, answer.Status)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"wechat-parking-gateway/shared/event"
 	"wechat-parking-gateway/shared/idempotency"
+	"wechat-parking-gateway/shared/trace"
 )
 
 func on() bool { return true }
@@ -436,7 +437,9 @@ func TestInvocationEnds(t *testing.T) {
 // TestRequest checks what a vendor is sent.
 func TestRequest(t *testing.T) {
 	r := newRig(t)
-	if got := r.deliver(t, with(nil)); got.Kind != Delivered {
+	of := trace.Begin("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	item := with(func(i *Item) { i.Message.Origin.RequestID = "JKJaXmPLvHcESHA=" })
+	if got := r.deliverer.Deliver(until{trace.With(t.Context(), of), r.now.Add(time.Minute)}, item); got.Kind != Delivered {
 		t.Fatalf("got %v, want delivered", got.Kind)
 	}
 	p := r.vendor.posts[0]
@@ -451,13 +454,14 @@ func TestRequest(t *testing.T) {
 	for name, want := range map[string]string{
 		"Content-Type": "application/json", "User-Agent": "wechat-parking-gateway",
 		"Webhook-Id": plateMessage().ID, "Webhook-Timestamp": "1795341660",
+		"Traceparent": of.String(), "Request-Id": "JKJaXmPLvHcESHA=",
 	} {
 		if got := p.header.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	if len(p.header) != 5 {
-		t.Errorf("got %d headers, want 5", len(p.header))
+	if len(p.header) != 7 {
+		t.Errorf("got %d headers, want 7", len(p.header))
 	}
 	verify(t, p, newerSecret, r.now)
 	verify(t, p, olderSecret, r.now)

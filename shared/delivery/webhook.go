@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"wechat-parking-gateway/shared/event"
 	"wechat-parking-gateway/shared/platestate"
 	"wechat-parking-gateway/shared/stdwebhook"
+	"wechat-parking-gateway/shared/trace"
 	"wechat-parking-gateway/shared/vendor"
 )
 
@@ -39,14 +41,21 @@ func encode(m event.Message, data jsontext.Value) ([]byte, error) {
 	return body, nil
 }
 
-// header returns what goes with body to the vendor, signed at now with each of its webhook secrets, newest first.
-func header(eventID string, now time.Time, body []byte, v *vendor.Vendor) http.Header {
-	h := make(http.Header, 5)
+// header returns what goes with body to the vendor, signed at now with each of its webhook secrets, newest first. With it
+// go the ids by which the vendor and the operator find the event in each other's logs; they are not signed.
+func header(ctx context.Context, m event.Message, now time.Time, body []byte, v *vendor.Vendor) http.Header {
+	h := make(http.Header, 7)
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", UserAgent)
-	h.Set(stdwebhook.HeaderID, eventID)
+	if t, ok := trace.From(ctx); ok {
+		h.Set(trace.Header, t.String())
+	}
+	if m.Origin.RequestID != "" {
+		h.Set("Request-Id", m.Origin.RequestID)
+	}
+	h.Set(stdwebhook.HeaderID, m.ID)
 	h.Set(stdwebhook.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	h.Set(stdwebhook.HeaderSignature, stdwebhook.Sign(eventID, now, body, v.WebhookSecrets))
+	h.Set(stdwebhook.HeaderSignature, stdwebhook.Sign(m.ID, now, body, v.WebhookSecrets))
 	return h
 }
 

@@ -134,6 +134,8 @@ type Message struct {
 	Timestamp string `json:"timestamp"`
 	// Data is the event's data, a JSON object that the vendor gets as it is.
 	Data jsontext.Value `json:"data"`
+	// Origin goes beside the body.
+	Origin Origin `json:"-"`
 }
 
 // Encode returns the message as the queue carries it: JSON, without the two

@@ -172,16 +172,29 @@ func entries(messages []Message) ([]types.SendMessageBatchRequestEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(body) > maxBatchBytes {
-			return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(body))
-		}
-		list = append(list, types.SendMessageBatchRequestEntry{
+		e := types.SendMessageBatchRequestEntry{
 			Id:             aws.String(strconv.Itoa(i)),
 			MessageBody:    &body,
 			MessageGroupId: aws.String(m.VendorID),
-		})
+
+			MessageAttributes: m.Origin.Attributes(),
+		}
+		if n := weight(e); n > maxBatchBytes {
+			return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, n)
+		}
+		list = append(list, e)
 	}
 	return list, nil
+}
+
+// weight returns what SQS counts of an entry: its body, and its attributes' names,
+// types and values.
+func weight(e types.SendMessageBatchRequestEntry) int {
+	n := len(*e.MessageBody)
+	for name, a := range e.MessageAttributes {
+		n += len(name) + len(*a.DataType) + len(*a.StringValue)
+	}
+	return n
 }
 
 // batches cuts list into runs that keep both limits of a batch.
@@ -189,7 +202,7 @@ func batches(list []types.SendMessageBatchRequestEntry) iter.Seq[[]types.SendMes
 	return func(yield func([]types.SendMessageBatchRequestEntry) bool) {
 		start, size := 0, 0
 		for i, e := range list {
-			n := len(*e.MessageBody)
+			n := weight(e)
 			if i > start && (i-start == maxBatchEntries || size+n > maxBatchBytes) {
 				if !yield(list[start:i:i]) {
 					return

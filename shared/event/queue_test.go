@@ -203,6 +203,29 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// What is known of an event's origin goes beside its body, and is read back from there.
+func TestSendOrigin(t *testing.T) {
+	m := message()
+	m.Origin = Origin{
+		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", RequestID: "JKJaXmPLvHcESHA=",
+		PlateHash: "0123456789abcdef", OpenIDHash: "fedcba9876543210",
+	}
+	api := &fakeSQS{}
+	if err := NewQueue(api, queueURL).Send(t.Context(), []Message{m, message()}); err != nil {
+		t.Fatal(err)
+	}
+	got := ReadOrigin(func(name string) string { return aws.ToString(api.accepted[0].MessageAttributes[name].StringValue) })
+	if got != m.Origin {
+		t.Errorf("got %+v, want %+v", got, m.Origin)
+	}
+	if body := *api.accepted[0].MessageBody; strings.Contains(body, "0123456789abcdef") {
+		t.Errorf("got %s, want the origin beside the body", body)
+	}
+	if got := api.accepted[1].MessageAttributes; got != nil {
+		t.Errorf("got attributes %v of a message without an origin, want none", got)
+	}
+}
+
 // A message that was accepted although its answer was lost is sent again: twice
 // is allowed, never is not.
 func TestSendAfterALostAnswer(t *testing.T) {

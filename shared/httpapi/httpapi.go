@@ -23,6 +23,7 @@ import (
 
 	"wechat-parking-gateway/shared/problem"
 	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 )
 
 // MaxBody is the largest request body in bytes, decoded, that a handler takes.
@@ -119,7 +120,7 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	started := a.Now()
-	ctx, line := telemetry.Begin(ctx)
+	ctx, line := telemetry.Begin(trace.With(ctx, begin(ctx, req)))
 	telemetry.Set(ctx, telemetry.RequestID, req.ID)
 	telemetry.Set(ctx, telemetry.Route, req.Route)
 
@@ -135,6 +136,14 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	line.Write(ctx, a.Logger, level, "request")
 	a.Meter.Write(line, took)
 	return write(req, res)
+}
+
+// begin returns the trace that a request belongs to: the caller's, where it sent a traceparent, or Lambda's.
+func begin(ctx context.Context, req *Request) trace.Trace {
+	traceparent, _ := req.Header.Get(trace.Header)
+	lambda, _ := ctx.Value("x-amzn-trace-id").(string) // aws-lambda-go's name for it
+	gateway, _ := req.Header.Get("x-amzn-trace-id")
+	return trace.Begin(traceparent, lambda, gateway)
 }
 
 // answer calls the route's handler and turns a panic into the function's failure answer: a panic that reached the

@@ -19,6 +19,7 @@ import (
 	"wechat-parking-gateway/local/functest"
 	"wechat-parking-gateway/shared/httpapi"
 	"wechat-parking-gateway/shared/problem"
+	"wechat-parking-gateway/shared/trace"
 )
 
 const (
@@ -36,7 +37,7 @@ func adapterOf(log *functest.Log, h httpapi.Handler) *httpapi.Adapter {
 		Failed: func(_ context.Context, req *httpapi.Request) httpapi.Response {
 			return httpapi.FromProblem(&problem.Problem{Code: problem.GatewayUnavailable, Detail: "failed", RetryAfter: 1500 * time.Millisecond}, req.ID)
 		},
-		Now: time.Now, Logger: log.Logger(),
+		Now: time.Now, Logger: log.Logger(), Meter: log.Meter(),
 	}
 }
 
@@ -285,13 +286,56 @@ func TestLine(t *testing.T) {
 		return now
 	}
 	functest.Invoke(t.Context(), t, adapter, functest.Event{
-		Route: circleRoute, RequestID: "r-1", Domain: "acme.example", Header: map[string]string{"authorization": "secret"}, Body: "secret",
+		Route: circleRoute, RequestID: "r-1", Domain: "acme.example", Header: map[string]string{"authorization": "secret", "traceparent": parent}, Body: "secret",
 	})
 	got := log.Last(t)
 	delete(got, "time")
-	want := map[string]string{"level": "INFO", "msg": "request", "request_id": "r-1", "route": circleRoute, "status": "204", "duration_ms": "42"}
+	want := map[string]string{"level": "INFO", "msg": "request", "request_id": "r-1", "route": circleRoute, "status": "204", "duration_ms": "42",
+		"trace_id": "0af7651916cd43dd8448eb211c80319c"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// parent is a caller's traceparent.
+const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+// TestTrace holds whose trace a request belongs to, and that the handler and every line have it.
+func TestTrace(t *testing.T) {
+	const (
+		lambda  = "Root=1-11111111-aaaaaaaaaaaaaaaaaaaaaaaa;Parent=53995c3f42cd8ad8;Sampled=0"
+		gateway = "Root=1-22222222-bbbbbbbbbbbbbbbbbbbbbbbb"
+	)
+	for name, tc := range map[string]struct {
+		header map[string]string
+		lambda string
+		want   string // "" is a new one
+	}{
+		"the caller's":                 {map[string]string{"traceparent": parent, "x-amzn-trace-id": gateway}, lambda, "0af7651916cd43dd8448eb211c80319c"},
+		"Lambda's":                     {map[string]string{"x-amzn-trace-id": gateway}, lambda, "11111111aaaaaaaaaaaaaaaaaaaaaaaa"},
+		"Lambda's, the caller's is no": {map[string]string{"traceparent": parent + "," + parent}, lambda, "11111111aaaaaaaaaaaaaaaaaaaaaaaa"},
+		"API Gateway's":                {map[string]string{"x-amzn-trace-id": gateway}, "", "22222222bbbbbbbbbbbbbbbbbbbbbbbb"},
+		"none":                         {nil, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := functest.NewLog(t)
+			var inside trace.Trace
+			adapter := adapterOf(log, func(ctx context.Context, _ *httpapi.Request) httpapi.Response {
+				inside, _ = trace.From(ctx)
+				panic("a line of its own")
+			})
+			ctx := context.WithValue(t.Context(), "x-amzn-trace-id", tc.lambda) //nolint:staticcheck // aws-lambda-go's own key
+			functest.Invoke(ctx, t, adapter, functest.Event{Route: circleRoute, RequestID: "r-1", Header: tc.header})
+			if tc.want != "" && inside.ID() != tc.want || len(inside.ID()) != 32 {
+				t.Errorf("got the trace %s, want %s", inside.ID(), tc.want)
+			}
+			if lines, with := strings.Count(log.String(), "\n"), strings.Count(log.String(), `"trace_id":"`+inside.ID()+`"`); lines != 2 || with != 2 {
+				t.Errorf("got the trace in %d of %d lines, want it in both:\n%s", with, lines, log)
+			}
+			if got := log.Counted(t); !maps.Equal(got, map[string]int64{"Panics": 1}) {
+				t.Errorf("got the metrics %v, want one panic", got)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"wechat-parking-gateway/shared/sandbox"
 	"wechat-parking-gateway/shared/secrets"
+	"wechat-parking-gateway/shared/telemetry"
 )
 
 // asFunction is the setting that makes the test binary behave as a function at its start.
@@ -123,13 +125,15 @@ func TestWarm(t *testing.T) {
 
 // store is Secrets Manager with one document, or out.
 type store struct {
-	err   error
-	calls int
+	err       error
+	malformed error // of the document
+	version   string
+	calls     int
 }
 
 func (s *store) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
 	s.calls++
-	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String("document"), VersionId: aws.String("1")}, s.err
+	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String("document"), VersionId: aws.String("1" + s.version)}, s.err
 }
 
 // TestFetch holds that a secret is fetched before the first request, and that one which is out does not end the start.
@@ -148,6 +152,43 @@ func TestFetch(t *testing.T) {
 	if got, err := broken.Get(t.Context()); got != "document" || err != nil {
 		t.Errorf("got %q, %v, want the first request to find it", got, err)
 	}
+}
+
+// TestReports holds that a failed fetch is logged and counted, and that the init phase's length is measured.
+func TestReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines, metrics strings.Builder
+		box := &sandbox.Box{
+			Logger: telemetry.NewLogger(slog.NewTextHandler(&lines, nil)), Meter: telemetry.NewMeter(&metrics, time.Now, "f"),
+		}
+		source := &store{}
+		cache := secrets.New(source, []string{"a"}, func(docs [][]byte) (string, error) { return string(docs[0]), source.malformed }, box.Reports()...)
+		box.Warm(sandbox.Fetch(cache), func(context.Context) { time.Sleep(300 * time.Millisecond) })
+		_, line := telemetry.Begin(t.Context())
+		box.Meter.Write(line, 5*time.Millisecond)
+		if got := metrics.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"FirstAnswer":305}`) {
+			t.Errorf("got %s, want a first answer after 305 ms", got)
+		}
+		for name, spoil := range map[string]func(){
+			"SecretUnavailable": func() { source.err = errors.New("out") },
+			"SecretMalformed":   func() { source.malformed, source.version = errors.New("/mchid: missing"), "2" },
+		} {
+			lines.Reset()
+			metrics.Reset()
+			source.err, source.malformed, source.version = nil, nil, "1"
+			spoil()
+			time.Sleep(secrets.MaxLife)
+			if _, err := cache.Get(t.Context()); err != nil {
+				t.Errorf("%s: got %v, want the stale document", name, err)
+			}
+			if got := metrics.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, name+`":1}`) || !strings.Contains(got, `"SecretServedStale":1}`) {
+				t.Errorf("%s: got %s, want it counted, and the stale one", name, got)
+			}
+			if !strings.Contains(lines.String(), "secret not refreshed") {
+				t.Errorf("%s: got %q, want a line", name, lines.String())
+			}
+		}
+	})
 }
 
 func ExampleBox_Warm() {

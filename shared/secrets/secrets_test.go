@@ -785,7 +785,10 @@ func TestLogNamesSecretAndReasonAndNoContent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				v := newVault("one")
-				c := newCache(v, secrets.WithLogger(slog.New(slog.NewJSONHandler(&log, nil))))
+				var observed []string
+				c := newCache(v, secrets.WithLogger(slog.New(slog.NewJSONHandler(&log, nil))), secrets.WithObserver(func(err error, stale bool) {
+					observed = append(observed, fmt.Sprint(errors.Is(err, secrets.ErrMalformed), errors.Is(err, secrets.ErrUnavailable), stale))
+				}))
 				if tt.held {
 					wantGet(t, c, "one")
 					time.Sleep(secrets.MaxLife)
@@ -800,6 +803,10 @@ func TestLogNamesSecretAndReasonAndNoContent(t *testing.T) {
 				delete(got, "time")
 				if fmt.Sprint(got) != fmt.Sprint(tt.want) {
 					t.Errorf("got %v, want %v", got, tt.want)
+				}
+				want := fmt.Sprint(got["reason"] == "malformed", got["reason"] == "unavailable", got["stale"])
+				if !slices.Equal(observed, []string{want}) {
+					t.Errorf("observed %v, want what the line says: %s", observed, want)
 				}
 			})
 		})

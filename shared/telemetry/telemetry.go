@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+
+	"wechat-parking-gateway/shared/trace"
 )
 
 // Key is the name of a field that may be logged. The constants below are all of them: a record's other attributes are
@@ -22,6 +24,7 @@ type Key string
 // The fields of log lines.
 const (
 	RequestID   Key = "request_id"  // API Gateway's, which the caller sees as Request-Id
+	TraceID     Key = "trace_id"    // see package trace; it is on every line of work that is in a trace
 	Route       Key = "route"       // the template's route key, never the path
 	VendorID    Key = "vendor_id"   // as configured; absent until the vendor is known
 	WebhookID   Key = "webhook_id"  // the vendor's id of the fact
@@ -40,7 +43,8 @@ const (
 	Delay       Key = "delay_s"     // seconds until an event is received again
 	WeChatHTTP  Key = "wechatpay_http_status"
 	WeChatCode  Key = "wechatpay_code"
-	SignSerial  Key = "wechatpay_serial" // id of WeChat Pay's key that a message names: public, at most 64 characters
+	WeChatID    Key = "wechatpay_request_id" // WeChat Pay's Request-ID of its answer or callback
+	SignSerial  Key = "wechatpay_serial"     // id of WeChat Pay's key that a message names: public, at most 64 characters
 	Duration    Key = "duration_ms"
 	Secret      Key = "secret" // name of a secret in Secrets Manager
 	Error       Key = "error"  // what an AWS service or a parser of ours said; such errors carry no document
@@ -51,7 +55,7 @@ const (
 )
 
 var allowed = map[string]bool{
-	string(RequestID): true, string(Route): true, string(VendorID): true, string(WebhookID): true, string(Status): true,
+	string(RequestID): true, string(TraceID): true, string(WeChatID): true, string(Route): true, string(VendorID): true, string(WebhookID): true, string(Status): true,
 	string(Code): true, string(Reason): true, string(PlateHash): true, string(OpenIDHash): true, string(EventID): true,
 	string(EventType): true, string(Events): true, string(Replayed): true, string(Tries): true, string(WeChatHTTP): true,
 	string(WeChatCode): true, string(SignSerial): true, string(Duration): true, string(Secret): true, string(Error): true, string(Stale): true, string(Panic): true,
@@ -75,6 +79,9 @@ func (h allowList) Handle(ctx context.Context, r slog.Record) error {
 		}
 		return true
 	})
+	if t, ok := trace.From(ctx); ok {
+		kept.AddAttrs(slog.String(string(TraceID), t.ID()))
+	}
 	return h.next.Handle(ctx, kept)
 }
 
@@ -141,6 +148,20 @@ func Hash(key []byte, value string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(value))
 	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Reference returns an id that another gave to a message for its own records, for a log line: "" where it is anything but
+// 1 to 64 of A-Z, a-z, 0-9, hyphen and underscore.
+func Reference(id string) string {
+	for _, c := range []byte(id) {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' {
+			return ""
+		}
+	}
+	if len(id) > 64 {
+		return ""
+	}
+	return id
 }
 
 // PanicText says what panicked without its words, which may hold a part of a message, unless they are the runtime's own.

@@ -51,7 +51,7 @@ func newRig(t *testing.T) *rig {
 		Name: "things", Vendors: r.vendors, Claims: r.claims, Now: func() time.Time { return now }, Prepare: r.prepare,
 	}
 	r.adapter = &httpapi.Adapter{
-		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(),
+		Routes: map[string]httpapi.Handler{route: endpoint.Handle}, Failed: vendorapi.Failed, Now: time.Now, Logger: r.log.Logger(), Meter: r.log.Meter(),
 	}
 	return r
 }
@@ -162,6 +162,9 @@ func TestOrderOfChecks(t *testing.T) {
 			}
 			if got := r.log.Last(t)["code"]; got != string(tc.want) {
 				t.Errorf("logged code %q, want %q", got, tc.want)
+			}
+			if got := r.log.Counted(t)["GatewayUnavailable"]; (got == 1) != (tc.want == problem.GatewayUnavailable) {
+				t.Errorf("counted GatewayUnavailable %d times for %s", got, tc.want)
 			}
 		})
 	}
@@ -569,6 +572,9 @@ func TestPanics(t *testing.T) {
 	functest.WantProblem(t, a, problem.GatewayUnavailable)
 	if a.Header["Retry-After"] != "5" || r.log.Last(t)["code"] != string(problem.GatewayUnavailable) {
 		t.Errorf("got Retry-After %q and the line %v, want 5 and the code", a.Header["Retry-After"], r.log.Last(t))
+	}
+	if got := r.log.Counted(t); got["GatewayUnavailable"] != 1 || got["Panics"] != 1 || len(got) != 2 {
+		t.Errorf("got the metrics %v, want one of each", got)
 	}
 }
 

@@ -221,6 +221,7 @@ type Resource struct {
 	JSON     jsontext.Value // as it came
 	MchID    string         // mchid
 	SubMchID string         // sub_mchid, "" where the event has none
+	OpenID   string         // openid, "" where the event has none
 }
 
 // Open decrypts the envelope's resource with any of keys. It returns signing.ErrUndecryptable, or ErrMalformed where what
@@ -234,10 +235,15 @@ func (e Envelope) Open(keys []*signing.V3Key) (Resource, error) {
 		MchID    string `json:"mchid"`
 		SubMchID string `json:"sub_mchid"`
 	}
+	// What has no openid, or another kind of one, is no worse an event.
+	var member struct {
+		OpenID string `json:"openid"`
+	}
 	if jsontext.Value(plain).Kind() != '{' || json.Unmarshal(plain, &owner) != nil {
 		return Resource{}, fmt.Errorf("%w: the resource is not a JSON object", ErrMalformed)
 	}
-	return Resource{JSON: plain, MchID: owner.MchID, SubMchID: owner.SubMchID}, nil
+	_ = json.Unmarshal(plain, &member)
+	return Resource{JSON: plain, MchID: owner.MchID, SubMchID: owner.SubMchID, OpenID: member.OpenID}, nil
 }
 
 // Merchant returns the merchant that the resource is about: its sub_mchid where it has one, else its mchid.

@@ -13,10 +13,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"wechat-parking-gateway/local/functest"
 	"wechat-parking-gateway/shared/flatxml"
 	"wechat-parking-gateway/shared/merchant"
 	"wechat-parking-gateway/shared/signing"
+	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 	"wechat-parking-gateway/shared/wechatpay"
 )
 
@@ -92,7 +96,18 @@ func TestTries(t *testing.T) {
 						}
 					}
 					c, s := client(steps...)
-					err := v.call(t.Context(), c)
+					log := functest.NewLog(t)
+					ctx, line := telemetry.Begin(t.Context())
+					err := v.call(ctx, c)
+					log.Meter().Write(line, 0)
+					counted := map[string]int64{outcome[tc.kind]: 1}
+					if n := unverifiedTries[name]; n > 0 {
+						counted["WeChatPayUnverified"] = n
+					}
+					delete(counted, "")
+					if diff := cmp.Diff(counted, log.Counted(t)); diff != "" {
+						t.Errorf("metrics (-want +got):\n%s", diff)
+					}
 					if tc.kind == succeeds {
 						if err != nil {
 							t.Errorf("got %v, want success", err)
@@ -109,10 +124,48 @@ func TestTries(t *testing.T) {
 	}
 }
 
+// outcome names the metric of what a call came to; that of answers that do not verify counts tries.
+var outcome = map[wechatpay.Kind]string{
+	0: "WeChatPaySucceeded", wechatpay.Refused: "WeChatPayRefused", wechatpay.NoPermission: "WeChatPayNoPermission",
+	wechatpay.RateLimited: "WeChatPayRateLimited", wechatpay.SignatureRejected: "WeChatPayRejectedOurSignature",
+	wechatpay.Unavailable: "WeChatPayUnavailable", wechatpay.Unknown: "WeChatPayOutcomeUnknown",
+}
+
+// unverifiedTries says in which rows of TestTries how many answers do not verify.
+var unverifiedTries = map[string]int64{"unverified, then success": 1, "unverified each time": 3, "lost once, then unverified": 2}
+
 // brokenBody answers a head and a body that the connection does not survive.
 func brokenBody(req *http.Request) (*http.Response, error) {
 	connect(req)
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))}, nil
+}
+
+// TestTrace holds that each try carries the trace of its request and nothing else of the caller's, and that WeChat Pay's
+// own id of its last answer is logged.
+func TestTrace(t *testing.T) {
+	of := trace.Begin("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	for _, v := range versions() {
+		t.Run(v.name, func(t *testing.T) {
+			c, s := client(answer(503, "", "Request-ID", "first"), answer(404, "", "Request-ID", "08F78DB8A60610C48DD7E30118E0E0C45820-0"))
+			log := functest.NewLog(t)
+			ctx, line := telemetry.Begin(trace.With(t.Context(), of))
+			failure(t, v.call(ctx, c))
+			line.Write(ctx, log.Logger(), 0, "request")
+			for _, r := range s.requests {
+				names := slices.Sorted(maps.Keys(r.Header))
+				want := []string{"Accept", "Content-Type", "Traceparent", "User-Agent"}
+				if v.name == "V3" {
+					want = []string{"Accept", "Authorization", "Content-Type", "Traceparent", "User-Agent", "Wechatpay-Serial"}
+				}
+				if got := r.Header.Get("Traceparent"); got != of.String() || !slices.Equal(names, want) {
+					t.Errorf("got the traceparent %s among %v, want %s among %v", got, names, of, want)
+				}
+			}
+			if got := log.Last(t); got["wechatpay_request_id"] != "08F78DB8A60610C48DD7E30118E0E0C45820-0" || got["trace_id"] != of.ID() {
+				t.Errorf("logged %v, want WeChat Pay's last id and the trace", got)
+			}
+		})
+	}
 }
 
 // TestEachTryIsNew holds that a try repeats the business fields and nothing else: nonce, time and signature are its own.

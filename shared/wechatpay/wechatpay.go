@@ -21,6 +21,7 @@ import (
 
 	"wechat-parking-gateway/shared/preconnect"
 	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 )
 
 // The hosts of WeChat Pay; both are named by the V3 page.
@@ -187,6 +188,7 @@ func (c *Client) send(ctx context.Context, req *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	defer res.Body.Close()
+	telemetry.Set(ctx, telemetry.WeChatID, telemetry.Reference(res.Header.Get("Request-Id")))
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return reply{}, err
@@ -290,5 +292,8 @@ func newRequest(ctx context.Context, method, url string, body []byte) (*http.Req
 	// Without GetBody net/http never repeats the request behind our back: each try carries a signature of its own.
 	req.GetBody = nil
 	req.Header.Set("User-Agent", userAgent)
+	if t, ok := trace.From(ctx); ok {
+		req.Header.Set(trace.Header, t.String())
+	}
 	return req, nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"wechat-parking-gateway/shared/event"
 )
 
 // API is the part of the SQS client that is used; *sqs.Client has it.
@@ -43,6 +45,7 @@ type Letter struct {
 	ParkedAt   time.Time `json:"parked_at"`
 
 	body, receipt string
+	origin        event.Origin
 }
 
 // Queues are the events queue and its dead-letter queue.
@@ -103,13 +106,16 @@ func (q *Queues) Walk(ctx context.Context, visit func(Letter) (settled bool, err
 	return nil
 }
 
-// Replay puts a letter back on the events queue, where its tries begin anew under the same event id, and then deletes it.
+// Replay puts a letter back on the events queue, where its tries begin anew under the same event id and the same origin, and
+// then deletes it.
 // Between the two it may be there twice; the vendor's side is kept from a second copy by the event's id.
 func (q *Queues) Replay(ctx context.Context, l Letter) error {
 	if l.EventID == "" || l.VendorID == "" {
 		return ErrUnreadable
 	}
-	_, err := q.API.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.EventsURL, MessageBody: &l.body, MessageGroupId: &l.VendorID})
+	_, err := q.API.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.EventsURL, MessageBody: &l.body, MessageGroupId: &l.VendorID, MessageAttributes: l.origin.Attributes(),
+	})
 	if err != nil {
 		return fmt.Errorf("putting %s back on the events queue: %w", l.EventID, err)
 	}
@@ -139,6 +145,7 @@ func read(m types.Message) Letter {
 	if reason := attribute(m, "reason"); reason != "" {
 		l.Reason = reason
 	}
+	l.origin = event.ReadOrigin(func(name string) string { return attribute(m, name) })
 	l.LastReason = attribute(m, "last_reason")
 	l.Tries, _ = strconv.Atoi(attribute(m, "tries"))
 	l.FirstTry, _ = time.Parse(time.RFC3339Nano, attribute(m, "first_try"))

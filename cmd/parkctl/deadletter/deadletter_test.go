@@ -67,12 +67,18 @@ func (f *fakeSQS) ChangeMessageVisibility(_ context.Context, in *sqs.ChangeMessa
 
 var parkedAt = time.UnixMilli(1795341947000)
 
+// origin is what a letter tells of its callback.
+var origin = map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "plate_hash": "0123456789abcdef"}
+
 func letter(n int, reason string) types.Message {
 	m := types.Message{
 		MessageId: aws.String("m" + strconv.Itoa(n)), ReceiptHandle: aws.String("r" + strconv.Itoa(n)),
 		Body:              aws.String(fmt.Sprintf(`{"id":"evt_%d","vendor_id":"acme","type":"vehicle.plate_state_changed","timestamp":"2026-11-22T17:49:02+08:00","data":{}}`, n)),
 		Attributes:        map[string]string{"SentTimestamp": strconv.FormatInt(parkedAt.UnixMilli(), 10)},
 		MessageAttributes: map[string]types.MessageAttributeValue{},
+	}
+	for name, value := range origin {
+		m.MessageAttributes[name] = types.MessageAttributeValue{StringValue: aws.String(value)}
 	}
 	if reason != "" {
 		for name, value := range map[string]string{
@@ -116,8 +122,13 @@ func TestReplayBeginsAnewAndDeletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(fake.sent) != 1 || *fake.sent[0].QueueUrl != eventsURL || *fake.sent[0].MessageGroupId != "acme" || fake.sent[0].MessageAttributes != nil {
-		t.Errorf("got %+v, want the event's body alone, in its vendor's group", fake.sent)
+	if len(fake.sent) != 1 || *fake.sent[0].QueueUrl != eventsURL || *fake.sent[0].MessageGroupId != "acme" || len(fake.sent[0].MessageAttributes) != 2 {
+		t.Errorf("got %+v, want the event's body and its origin, in its vendor's group", fake.sent)
+	}
+	for name, want := range origin {
+		if got := aws.ToString(fake.sent[0].MessageAttributes[name].StringValue); got != want {
+			t.Errorf("got %s %q, want %q: the trace goes on, the tries begin anew", name, got, want)
+		}
 	}
 	left := slices.Collect(func(yield func(string) bool) {
 		for _, m := range fake.visible {
