@@ -13,7 +13,7 @@ func TestAllocationBudgets(t *testing.T) {
 		run    func() error
 	}{
 		{"V2 callback", 100, plateState},
-		{"V3 callback", 90, businessCircle},
+		{"V3 callback", 105, businessCircle},
 	} {
 		if got := testing.AllocsPerRun(100, func() {
 			if err := tc.run(); err != nil {

@@ -147,7 +147,11 @@ func Hash(key []byte, value string) string {
 	}
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(value))
-	return hex.EncodeToString(mac.Sum(nil)[:8])
+	var sum [sha256.Size]byte
+	mac.Sum(sum[:0])
+	var text [16]byte
+	hex.Encode(text[:], sum[:len(text)/2])
+	return string(text[:])
 }
 
 // Reference returns an id that another gave to a message for its own records, for a log line: "" where it is anything but

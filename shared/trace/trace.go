@@ -112,7 +112,9 @@ func digits(n uint64) string {
 	for i := range b {
 		b[i] = byte(n >> (8 * i))
 	}
-	return hex.EncodeToString(b[:])
+	var text [2 * len(b)]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 // isID tells whether s is hex digits, in lower case as the recommendation has them, and not all of them 0.

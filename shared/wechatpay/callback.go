@@ -234,16 +234,14 @@ func (e Envelope) Open(keys []*signing.V3Key) (Resource, error) {
 	var owner struct {
 		MchID    string `json:"mchid"`
 		SubMchID string `json:"sub_mchid"`
-	}
-	// What has no openid, or another kind of one, is no worse an event.
-	var member struct {
-		OpenID string `json:"openid"`
+		// What has another kind of openid is no worse an event.
+		OpenID any `json:"openid"`
 	}
 	if jsontext.Value(plain).Kind() != '{' || json.Unmarshal(plain, &owner) != nil {
 		return Resource{}, fmt.Errorf("%w: the resource is not a JSON object", ErrMalformed)
 	}
-	_ = json.Unmarshal(plain, &member)
-	return Resource{JSON: plain, MchID: owner.MchID, SubMchID: owner.SubMchID, OpenID: member.OpenID}, nil
+	openID, _ := owner.OpenID.(string)
+	return Resource{JSON: plain, MchID: owner.MchID, SubMchID: owner.SubMchID, OpenID: openID}, nil
 }
 
 // Merchant returns the merchant that the resource is about: its sub_mchid where it has one, else its mchid.
