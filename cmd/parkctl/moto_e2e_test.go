@@ -66,7 +66,7 @@ type world struct {
 func newWorld(t *testing.T, documents map[string]string) *world {
 	t.Helper()
 	server := emulated(t)
-	prefix := strings.NewReplacer("/", "-", "#", "-", " ", "-", ",", "-").Replace(t.Name()) + fmt.Sprint("-", time.Now().UnixNano())
+	prefix := strings.NewReplacer("/", "-", "'", "", "#", "-", " ", "-", ",", "-").Replace(t.Name()) + fmt.Sprint("-", time.Now().UnixNano())
 	prefix = prefix[max(0, len(prefix)-60):] // a queue's name has at most 80 characters
 	w := &world{t: t, root: t.TempDir(), endpoint: server.URL(), secrets: secretsmanager.NewFromConfig(server.Config())}
 	w.state = stack.State{
