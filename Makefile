@@ -125,6 +125,10 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 		echo "  $$name"; \
 	done
 
+.PHONY: reference
+reference: ## Write the API reference page to docs/reference, for publishing
+	$(GO) run ./tools/reference docs/reference
+
 .PHONY: lock
 lock: ## Resolve the Python requirements again (needs uv)
 	cd tools/python && UV_CUSTOM_COMPILE_COMMAND='make lock' && export UV_CUSTOM_COMPILE_COMMAND && \

@@ -130,6 +130,8 @@ func TestBootstraps(t *testing.T) {
 		"github.com/spf13/cobra":              "parkctl's",
 		"go.yaml.in/yaml/v3":                  "the local stack's",
 		"github.com/standard-webhooks":        "the demo vendor's and tests'",
+		"github.com/getkin/kin-openapi":       "tests'",
+		"github.com/swaggest/swgui":           "the reference page's",
 		"github.com/google/go-cmp":            "tests'",
 		"pgregory.net/rapid":                  "tests'",
 		"go.uber.org/goleak":                  "tests'",
