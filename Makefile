@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
 
 # The functions as template.yaml names them, without the word Function; each has a folder of that name in lower case.
-FUNCTIONS := ParkingSync VehicleNotify NotifyCallback EventDelivery VendorInfo
+FUNCTIONS := ParkingSync VehicleNotify NotifyCallback EventDelivery VendorInfo CertRefresh
 folder = $(shell echo '$(1)' | tr A-Z a-z)
 
 .PHONY: help

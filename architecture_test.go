@@ -57,7 +57,7 @@ var floors = [][]string{
 	{"shared/merchant", "shared/vendor", "shared/httpapi"},
 	{"shared/wechatpay", "shared/sandbox", "shared/delivery"},
 	{"shared/vendorapi"},
-	{"functions/parkingsync", "functions/vehiclenotify", "functions/notifycallback", "functions/eventdelivery", "functions/vendorinfo"},
+	{"functions/parkingsync", "functions/vehiclenotify", "functions/notifycallback", "functions/eventdelivery", "functions/vendorinfo", "functions/certrefresh"},
 }
 
 func floorOf(room string) int {
@@ -189,7 +189,7 @@ const maxBootstrap = 10_000_000
 
 // TestBuild: make writes a static bootstrap and nothing else, within the budget of size, and twice the same bytes.
 func TestBuild(t *testing.T) {
-	for _, name := range []string{"ParkingSyncFunction", "VehicleNotifyFunction", "NotifyCallbackFunction", "EventDeliveryFunction", "VendorInfoFunction"} {
+	for _, name := range []string{"ParkingSyncFunction", "VehicleNotifyFunction", "NotifyCallbackFunction", "EventDeliveryFunction", "VendorInfoFunction", "CertRefreshFunction"} {
 		t.Run(name, func(t *testing.T) {
 			var first []byte
 			for range 2 {

@@ -16,8 +16,9 @@ type EventSource struct {
 
 // The types of events that functions have.
 const (
-	eventHTTP = "HttpApi"
-	eventSQS  = "SQS"
+	eventHTTP     = "HttpApi"
+	eventSQS      = "SQS"
+	eventSchedule = "Schedule"
 )
 
 // EventSources returns the queues that invoke functions, in the order of the functions' logical ids. The queues must be in

@@ -283,8 +283,9 @@ func (s *scope) routes(id string, r resource) ([]Route, error) {
 	}
 	var routes []Route
 	err := eachMap(r.properties["Events"], func(_ string, event map[string]any) error {
-		if event["Type"] == eventSQS {
-			return nil // EventSources reads it
+		switch event["Type"] {
+		case eventSQS, eventSchedule:
+			return nil // EventSources and Schedules read them
 		}
 		if err := mustBe(event["Type"], eventHTTP); err != nil {
 			return err

@@ -199,7 +199,7 @@ func TestRefused(t *testing.T) {
 		{"unknown table property", "KeySchema:", "StreamSpecification: {}\n      KeySchema:", samtemplate.ErrUnsupported, "StreamSpecification"},
 		{"range key", "KeyType: HASH", "KeyType: RANGE", samtemplate.ErrUnsupported, "RANGE instead of HASH"},
 		{"key not defined", "[{AttributeName: pk, AttributeType: S}]", "[{AttributeName: id, AttributeType: S}]", samtemplate.ErrInvalid, "must name one attribute"},
-		{"unknown event", "Type: HttpApi", "Type: Schedule", samtemplate.ErrUnsupported, "Schedule instead of HttpApi"},
+		{"unknown event", "Type: HttpApi", "Type: S3", samtemplate.ErrUnsupported, "S3 instead of HttpApi"},
 		{"unknown queue event property", "BatchSize: 5", "MaximumBatchingWindowInSeconds: 5", samtemplate.ErrUnsupported, "MaximumBatchingWindowInSeconds"},
 		{"queue event without a queue", `            Queue: {"Fn::GetAtt": [Dead, Arn]}` + "\n", "", samtemplate.ErrInvalid, "an SQS event without Queue"},
 		{"batch too large", "BatchSize: 5", "BatchSize: 11", samtemplate.ErrInvalid, "BatchSize"},

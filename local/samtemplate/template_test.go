@@ -29,6 +29,7 @@ func values() samtemplate.Values {
 			"NotifyCallbackLogs": {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-notifycallback"}},
 			"EventDeliveryLogs":  {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-eventdelivery"}},
 			"VendorInfoLogs":     {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-vendorinfo"}},
+			"CertRefreshLogs":    {Ref: "logs", Attributes: map[string]string{"Arn": "arn:logs-certrefresh"}},
 		},
 	}
 }
@@ -108,6 +109,58 @@ func TestFunctions(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("functions (-want +got):\n%s", diff)
+	}
+}
+
+// TestCertificateRefresh: the function and its schedule are there where the operator asks for them, and only there.
+func TestCertificateRefresh(t *testing.T) {
+	v := values()
+	template := load(t)
+	for _, state := range []string{"off", "on"} {
+		v.Parameters = map[string]string{"CertificateRefresh": state}
+		functions, err := template.Functions(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schedules, err := template.Schedules(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []samtemplate.Schedule{{Function: "CertRefreshFunction", Every: 12 * time.Hour}}
+		i := slices.IndexFunc(functions, func(f samtemplate.Function) bool { return f.LogicalID == "CertRefreshFunction" })
+		if state == "off" {
+			want = nil
+			if i >= 0 {
+				t.Error("it is there by default")
+			}
+		} else if i < 0 {
+			t.Error("it is not there when it is on")
+		} else if diff := cmp.Diff(map[string]string{
+			"MERCHANT_SECRET_ID": "wechat-parking/merchant", "MERCHANT_KEY_SECRET_ID": "wechat-parking/merchant-key",
+			"WECHATPAY_BASE_URL": "https://api.mch.weixin.qq.com", "WECHATPAY_BACKUP_URL": "https://api2.mch.weixin.qq.com",
+		}, functions[i].Environment); diff != "" {
+			t.Errorf("settings (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want, schedules); diff != "" {
+			t.Errorf("%s: schedules (-want +got):\n%s", state, diff)
+		}
+	}
+}
+
+// TestNoTestSettings: what loosens a rule for tests is never deployed.
+func TestNoTestSettings(t *testing.T) {
+	v := values()
+	v.Parameters = map[string]string{"CertificateRefresh": "on"}
+	functions, err := load(t).Functions(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range functions {
+		for _, name := range []string{"WEBHOOK_ALLOW_LOOPBACK", "SECRETS_LIFE_FOR_TESTS"} {
+			if _, set := f.Environment[name]; set {
+				t.Errorf("%s: the template sets %s", f.LogicalID, name)
+			}
+		}
 	}
 }
 
@@ -228,6 +281,11 @@ func TestLeastPrivilege(t *testing.T) {
 			{logs, []string{"arn:logs-eventdelivery"}},
 		}, []any{"arn:read-vendors"}},
 		{"VendorInfoRole", []statement{{logs, []string{"arn:logs-vendorinfo"}}}, readAll},
+		{"CertRefreshRole", []statement{
+			{[]string{"secretsmanager:GetSecretValue"}, []string{secret + "wechat-parking/merchant-key-??????"}},
+			{[]string{"secretsmanager:PutSecretValue"}, []string{secret + "wechat-parking/merchant-??????"}},
+			{logs, []string{"arn:logs-certrefresh"}},
+		}, []any{"arn:read-merchant"}},
 	}
 	template := load(t)
 	for _, tt := range tests {

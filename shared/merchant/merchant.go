@@ -70,6 +70,11 @@ type Merchant struct {
 	// WeChatPayKeys verifies WeChat Pay's signatures.
 	WeChatPayKeys signing.Keyring
 
+	// Certificates are the platform certificates among WeChatPayKeys, by
+	// serial number, for those who look at their dates. No date is checked
+	// here.
+	Certificates map[string]*x509.Certificate
+
 	// ResponseKeyID is the id of the key that WeChat Pay is asked to sign its
 	// answers with, by the header Wechatpay-Serial. It is "" when
 	// WeChatPayKeys is empty, and otherwise one of them: the document's
@@ -160,7 +165,7 @@ func Parse(docs [][]byte) (*Merchant, error) {
 	if err != nil {
 		return nil, err
 	}
-	keyring, newest, err := wechatPayKeys(d.WeChatPayKeys)
+	keyring, certificates, newest, err := wechatPayKeys(d.WeChatPayKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +182,7 @@ func Parse(docs [][]byte) (*Merchant, error) {
 		V2Keys:        v2Keys,
 		V3Keys:        v3Keys,
 		WeChatPayKeys: keyring,
+		Certificates:  certificates,
 		ResponseKeyID: newest,
 		LogHashKey:    []byte(d.LogHashKey),
 	}, nil
@@ -232,7 +238,7 @@ func each[K any](pointer string, texts []string, parse func(string) (K, error)) 
 
 // wechatPayKeys reads public keys and platform certificates, each by its name,
 // and says which is the newest, as [Merchant.ResponseKeyID] has it.
-func wechatPayKeys(texts map[string]string) (_ signing.Keyring, newest string, _ error) {
+func wechatPayKeys(texts map[string]string) (_ signing.Keyring, _ map[string]*x509.Certificate, newest string, _ error) {
 	keyring := make(signing.Keyring, len(texts))
 	certificates := make(map[string]*x509.Certificate)
 	for _, id := range slices.Sorted(maps.Keys(texts)) {
@@ -242,17 +248,17 @@ func wechatPayKeys(texts map[string]string) (_ signing.Keyring, newest string, _
 			if len(pointer) > maxPointer {
 				pointer = "/wechatpay_keys"
 			}
-			return nil, "", refuse(pointer, "want as a name PUB_KEY_ID_ and its number, or a certificate's serial number")
+			return nil, nil, "", refuse(pointer, "want as a name PUB_KEY_ID_ and its number, or a certificate's serial number")
 		case strings.HasPrefix(id, publicKeyPrefix):
 			key, err := signing.ParsePublicKey(texts[id])
 			if err != nil {
-				return nil, "", refuseFor(pointer, err)
+				return nil, nil, "", refuseFor(pointer, err)
 			}
 			keyring[id], newest = key, id
 		default:
 			certificate, err := signing.ParseCertificate(texts[id])
 			if err != nil {
-				return nil, "", refuseFor(pointer, err)
+				return nil, nil, "", refuseFor(pointer, err)
 			}
 			keyring[id] = certificate.PublicKey.(*rsa.PublicKey)
 			certificates[id] = certificate
@@ -261,7 +267,7 @@ func wechatPayKeys(texts map[string]string) (_ signing.Keyring, newest string, _
 	if newest == "" && len(certificates) > 0 {
 		newest = newestCertificate(certificates)
 	}
-	return keyring, newest, nil
+	return keyring, certificates, newest, nil
 }
 
 // newestCertificate returns the name of the certificate that became valid last,

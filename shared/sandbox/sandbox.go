@@ -28,18 +28,25 @@ const (
 	initBudget = 2 * time.Second
 )
 
+// shortLife names the setting that makes secrets be fetched more often than every 5 minutes. It is for the run that rotates
+// every key, which waits for the end of a secret's life after each step; the template never sets it.
+const shortLife = "SECRETS_LIFE_FOR_TESTS"
+
 // Box is a function's surroundings.
 type Box struct {
 	Settings *settings.Reader
 	Logger   *slog.Logger
 	Meter    *telemetry.Meter
 	getenv   func(string) string
+	life     time.Duration // of fetched secrets, 0 for the ordinary one
 }
 
 // Open returns the surroundings that getenv describes, which is os.Getenv in a function.
 func Open(getenv func(string) string) *Box {
+	reader := settings.From(getenv)
 	return &Box{
-		Settings: settings.From(getenv),
+		Settings: reader,
+		life:     reader.Duration(shortLife, secrets.MaxLife),
 		Logger:   telemetry.NewLogger(lambdacontext.NewLogHandler()),
 		Meter:    telemetry.NewMeter(os.Stdout, time.Now, getenv("AWS_LAMBDA_FUNCTION_NAME")),
 		getenv:   getenv,
@@ -67,7 +74,11 @@ func Fetch[T any](c *secrets.Cache[T]) func(context.Context) {
 
 // Reports makes a cache of secrets log and count its failed fetches.
 func (b *Box) Reports() []secrets.Option {
-	return []secrets.Option{secrets.WithLogger(b.Logger), secrets.WithObserver(b.secretFailed)}
+	options := []secrets.Option{secrets.WithLogger(b.Logger), secrets.WithObserver(b.secretFailed)}
+	if b.life > 0 {
+		options = append(options, secrets.WithLife(b.life))
+	}
+	return options
 }
 
 func (b *Box) secretFailed(err error, stale bool) {

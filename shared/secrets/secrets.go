@@ -132,6 +132,7 @@ type settings struct {
 	logger  *slog.Logger
 	observe func(err error, stale bool)
 	timeout time.Duration
+	life    time.Duration // the longest
 }
 
 // Option changes how a [Cache] works.
@@ -169,6 +170,14 @@ func WithFetchTimeout(d time.Duration) Option {
 	return func(s *settings) { s.timeout = d }
 }
 
+// WithLife makes values live shorter than [MaxLife], and the least of their
+// lives than [MinLife] in proportion. It is for tests that wait for a life to
+// end. A longer life than MaxLife is cut to it: a removed key would work on for
+// longer than is promised.
+func WithLife(longest time.Duration) Option {
+	return func(s *settings) { s.life = min(longest, MaxLife) }
+}
+
 // New returns a cache of what parse makes of the secrets named ids. It fetches
 // nothing: the first [Cache.Get] does.
 //
@@ -188,6 +197,7 @@ func New[T any](api API, ids []string, parse func(docs [][]byte) (T, error), opt
 			logger:  slog.New(slog.DiscardHandler),
 			observe: func(error, bool) {},
 			timeout: FetchTimeout,
+			life:    MaxLife,
 		},
 	}
 	for _, opt := range opts {
@@ -378,7 +388,8 @@ func (c *Cache[T]) fetch(ctx context.Context) (*holding[T], error) {
 		}
 	}
 
-	next := &holding[T]{prints: prints, life: MinLife + time.Duration(c.int64n(int64(MaxLife-MinLife)+1))}
+	spread := c.life / (MaxLife / (MaxLife - MinLife))
+	next := &holding[T]{prints: prints, life: c.life - spread + time.Duration(c.int64n(int64(spread)+1))}
 	c.mu.Lock()
 	held := c.held
 	c.mu.Unlock()

@@ -151,17 +151,21 @@ func wantRefresh(t *testing.T, c *secrets.Cache[*document], want string, wantCha
 
 func TestGetServesCachedValueUntilItExpires(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		int64n func(int64) int64
-		life   time.Duration
+		name    string
+		int64n  func(int64) int64
+		life    time.Duration
+		options []secrets.Option
 	}{
-		{"shortest life", func(int64) int64 { return 0 }, secrets.MinLife},
-		{"longest life", longest, secrets.MaxLife},
+		{"shortest life", func(int64) int64 { return 0 }, secrets.MinLife, nil},
+		{"longest life", longest, secrets.MaxLife, nil},
+		{"shortest of a test's life", func(int64) int64 { return 0 }, 4 * time.Second, []secrets.Option{secrets.WithLife(5 * time.Second)}},
+		{"longest of a test's life", longest, 5 * time.Second, []secrets.Option{secrets.WithLife(5 * time.Second)}},
+		{"a longer life than promised", longest, secrets.MaxLife, []secrets.Option{secrets.WithLife(time.Hour)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := newVault("one")
-				c := newCache(v, secrets.WithRandom(tt.int64n))
+				c := newCache(v, append(tt.options, secrets.WithRandom(tt.int64n))...)
 				wantGet(t, c, "one")
 				v.put("v2", "two")
 

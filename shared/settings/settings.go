@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Reader collects what is wrong while settings are read, so that one start names every mistake.
@@ -50,6 +51,21 @@ func (r *Reader) Switch(name string) bool {
 	}
 	r.errs = append(r.errs, fmt.Errorf("setting %s must be true or false", name))
 	return false
+}
+
+// Duration returns the optional setting called name, or 0 where it is absent. It is written as Go writes durations, such as
+// 2s, and lies between 1 s and most; anything else is noted.
+func (r *Reader) Duration(name string, most time.Duration) time.Duration {
+	v := strings.TrimSpace(r.getenv(name))
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < time.Second || d > most {
+		r.errs = append(r.errs, fmt.Errorf("setting %s must be a duration of 1s to %v", name, most))
+		return 0
+	}
+	return d
 }
 
 // BaseURL returns the optional setting called name, or def, as a base URL without a slash at its end. It must be https;

@@ -3,7 +3,9 @@ package settings_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"wechat-parking-gateway/shared/settings"
 )
@@ -45,6 +47,22 @@ func TestSwitch(t *testing.T) {
 		r := settings.From(env(map[string]string{"ON": tt.in}))
 		if got := r.Switch("ON"); got != tt.want || (r.Err() == nil) != tt.ok {
 			t.Errorf("%q: got %v, %v, want %v, ok %v", tt.in, got, r.Err(), tt.want, tt.ok)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"": 0, " 2s ": 2 * time.Second, "1s": time.Second, "5m": 5 * time.Minute, "500ms": -1, "5m1s": -1, "-2s": -1, "2": -1, "soon": -1,
+	} {
+		r := settings.From(func(string) string { return value })
+		got, err := r.Duration("LIFE", 5*time.Minute), r.Err()
+		if want < 0 {
+			if got != 0 || err == nil || !strings.Contains(err.Error(), "LIFE") {
+				t.Errorf("%q: got %v, %v, want an error that names the setting alone", value, got, err)
+			}
+		} else if got != want || err != nil {
+			t.Errorf("%q: got %v, %v, want %v", value, got, err, want)
 		}
 	}
 }

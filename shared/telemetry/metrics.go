@@ -39,7 +39,7 @@ const (
 // The metrics of parkingsync and vehiclenotify, which call WeChat Pay. But for the first they count calls, each after its
 // last try.
 const (
-	// WeChatPayUnverified counts answers that claimed success under a signature that does not verify, in any try.
+	// WeChatPayUnverified, which certrefresh has too, counts answers that claimed success under a signature that does not verify, in any try.
 	WeChatPayUnverified           Metric = "WeChatPayUnverified"
 	WeChatPaySucceeded            Metric = "WeChatPaySucceeded"
 	WeChatPayRefused              Metric = "WeChatPayRefused"
@@ -86,7 +86,8 @@ const (
 
 // The metrics of certrefresh.
 const (
-	// CertificateDaysLeft is how many days the certificate is valid that is the first to expire.
+	// CertificateDaysLeft is how many whole days the platform certificates last: until the one expires that answers are
+	// signed with, or the last of them. It stands at some 1800 after a renewal. WeChat Pay offers a new one ten days ahead.
 	CertificateDaysLeft Metric = "CertificateDaysLeft"
 )
 
@@ -104,8 +105,10 @@ var (
 	onEntries   = []string{"vehiclenotify"}
 	onCalls     = []string{"parkingsync", "vehiclenotify"}
 	onRefresh   = []string{"certrefresh"}
+	onAnswers   = []string{"parkingsync", "vehiclenotify", "certrefresh"}
 	onVendors   = []string{"parkingsync", "vehiclenotify", "vendorinfo"}
-	everywhere  = []string{"parkingsync", "vehiclenotify", "notifycallback", "eventdelivery", "vendorinfo"}
+	onSecrets   = []string{"parkingsync", "vehiclenotify", "notifycallback", "eventdelivery", "vendorinfo"}
+	everywhere  = []string{"parkingsync", "vehiclenotify", "notifycallback", "eventdelivery", "vendorinfo", "certrefresh"}
 )
 
 const (
@@ -122,7 +125,7 @@ var definitions = map[Metric]definition{
 	SignatureProbes:                 {count, false, onCallbacks},
 	CallbacksFailed:                 {count, true, onCallbacks},
 
-	WeChatPayUnverified:           {count, false, onCalls},
+	WeChatPayUnverified:           {count, false, onAnswers},
 	WeChatPaySucceeded:            {count, false, onCalls},
 	WeChatPayRefused:              {count, false, onCalls},
 	WeChatPayNoPermission:         {count, false, onCalls},
@@ -141,9 +144,9 @@ var definitions = map[Metric]definition{
 	EventAge:           {milliseconds, false, onDelivery},
 
 	FirstAnswer:       {milliseconds, false, everywhere},
-	SecretServedStale: {count, false, everywhere},
-	SecretMalformed:   {count, false, everywhere},
-	SecretUnavailable: {count, false, everywhere},
+	SecretServedStale: {count, false, onSecrets},
+	SecretMalformed:   {count, false, onSecrets},
+	SecretUnavailable: {count, false, onSecrets},
 	Panics:            {count, false, everywhere},
 
 	CertificateDaysLeft: {noUnit, false, onRefresh},

@@ -52,6 +52,12 @@ const (
 	Panic       Key = "panic"
 	Stack       Key = "stack"
 	ServiceCall Key = "call" // the AWS action that failed
+
+	// The platform certificates that a refresh has added and dropped, by their serial numbers with commas between, and the
+	// days that those in use last.
+	CertsAdded   Key = "certificates_added"
+	CertsDropped Key = "certificates_dropped"
+	DaysLeft     Key = "days_left"
 )
 
 var allowed = map[string]bool{
@@ -60,6 +66,7 @@ var allowed = map[string]bool{
 	string(EventType): true, string(Events): true, string(Replayed): true, string(Tries): true, string(WeChatHTTP): true,
 	string(WeChatCode): true, string(SignSerial): true, string(Duration): true, string(Secret): true, string(Error): true, string(Stale): true, string(Panic): true,
 	string(Stack): true, string(ServiceCall): true, string(MessageID): true, string(Decision): true, string(Delay): true,
+	string(CertsAdded): true, string(CertsDropped): true, string(DaysLeft): true,
 }
 
 // NewLogger returns a logger that writes through next and drops every attribute whose key is not a Key above.
