@@ -44,6 +44,8 @@ chaos: .venv parkctl ## Run the gateway while everything around it fails; CHAOS=
 test: .venv ## Vet, and run every test
 	$(GO) vet $(TAGS) ./...
 	$(GO) test $(TAGS) ./...
+	$(GO) -C tools/bench vet ./...
+	$(GO) -C tools/bench test ./...
 
 .PHONY: race
 race: .venv ## Run every test under the race detector
@@ -60,6 +62,9 @@ fuzz: ## Run every fuzz target, one after the other, for FUZZTIME each
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package" </dev/null || exit 1; \
 	done <build/fuzz.targets
 
+# More flags for make bench: BENCH=--short to see that it works.
+BENCH ?=
+
 # go test with the lines of the results alone: each benchmark's after those that it logs.
 bench = @mkdir -p build && rm -f build/bench.failed && \
 	{ $(GO) test -run '^$$' -bench '$(1)' -benchmem -v -timeout 30m $(2) || touch build/bench.failed; } | \
@@ -70,7 +75,16 @@ bench = @mkdir -p build && rm -f build/bench.failed && \
 	test ! -e build/bench.failed
 
 .PHONY: bench
-bench: ## Run every benchmark, with its floor beside it where it has one
+bench: build/tools/k6 ## Measure everything against floors, and write docs/performance.md (up to 10 minutes, on an idle machine)
+	@$(GO) -C tools/bench run . --root '$(CURDIR)' --k6 '$(CURDIR)/build/tools/k6' $(BENCH)
+
+build/tools/k6: tools/k6/go.mod tools/k6/go.sum
+	@echo 'building k6, which makes the load (once, some minutes)'
+	@mkdir -p build/tools
+	@$(GO) -C tools/k6 build -trimpath -buildvcs=false -o '$(CURDIR)/$@' go.k6.io/k6
+
+.PHONY: bench-go
+bench-go: ## Run every benchmark of the packages as it is
 	$(call bench,.,./...)
 
 .PHONY: bench-delivery

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io"
@@ -213,6 +214,57 @@ func TestBuild(t *testing.T) {
 					t.Error("a second build gave other bytes")
 				}
 				first = built
+			}
+		})
+	}
+}
+
+// What one function links and does before its main, at the most. Most of it is the AWS SDK's: each service more costs about
+// 100 KiB of initialisation.
+const (
+	maxPackages   = 310
+	maxInitBytes  = 1_600_000
+	maxInitAllocs = 11_500
+)
+
+// TestStart: what a start costs before main is counted, since no time can be trusted: the packages that are linked, and
+// what their initialisation allocates (GODEBUG=inittrace=1, https://pkg.go.dev/runtime#hdr-Environment_Variables).
+func TestStart(t *testing.T) {
+	folders, err := os.ReadDir("functions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range folders {
+		t.Run(folder.Name(), func(t *testing.T) {
+			path := "./functions/" + folder.Name()
+			if got := len(list(t, "-deps", path)); got > maxPackages {
+				t.Errorf("got %d packages, want at most %d", got, maxPackages)
+			}
+			bootstrap := filepath.Join(t.TempDir(), "bootstrap")
+			build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, path)
+			build.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("go build: %v\n%s", err, out)
+			}
+			start := exec.Command(bootstrap)
+			start.Env = []string{"GODEBUG=inittrace=1"}
+			// Without its settings the function ends at the beginning of main.
+			out, _ := start.CombinedOutput()
+			traced, bytes, allocs := 0, 0, 0
+			for line := range strings.Lines(string(out)) {
+				var name string
+				var at, clock float64
+				var n, a int
+				if got, _ := fmt.Sscanf(line, "init %s @%f ms, %f ms clock, %d bytes, %d allocs", &name, &at, &clock, &n, &a); got == 5 {
+					traced, bytes, allocs = traced+1, bytes+n, allocs+a
+				}
+			}
+			if traced == 0 {
+				t.Fatalf("no package's initialisation was traced:\n%s", out)
+			}
+			t.Logf("%d bytes, %d allocations", bytes, allocs)
+			if bytes > maxInitBytes || allocs > maxInitAllocs {
+				t.Errorf("got %d bytes and %d allocations, want at most %d and %d", bytes, allocs, maxInitBytes, maxInitAllocs)
 			}
 		})
 	}
