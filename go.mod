@@ -21,6 +21,7 @@ require (
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/term v0.38.0
+	golang.org/x/text v0.32.0
 	pgregory.net/rapid v1.3.0
 )
 
