@@ -127,18 +127,23 @@ func TestEdges(t *testing.T) {
 // time and size there.
 func TestBootstraps(t *testing.T) {
 	forbidden := map[string]string{
-		"github.com/aws/aws-sdk-go-v2/config": "1 ms of start-up and half a megabyte; package awsenv reads what Lambda sets",
-		"github.com/spf13/cobra":              "parkctl's",
-		"go.yaml.in/yaml/v3":                  "the local stack's",
-		"github.com/standard-webhooks":        "the demo vendor's and tests'",
-		"github.com/getkin/kin-openapi":       "tests'",
-		"github.com/swaggest/swgui":           "the reference page's",
-		"github.com/google/go-cmp":            "tests'",
-		"pgregory.net/rapid":                  "tests'",
-		"go.uber.org/goleak":                  "tests'",
-		"testing":                             "tests'",
-		module + "local":                      "the local stack's",
-		module + "cmd":                        "parkctl's",
+		"github.com/aws/aws-sdk-go-v2/config":                 "1 ms of start-up and half a megabyte; package awsenv reads what Lambda sets",
+		"github.com/spf13/cobra":                              "parkctl's",
+		"golang.org/x/term":                                   "parkctl's",
+		"golang.org/x/text":                                   "parkctl's",
+		"github.com/aws/aws-sdk-go-v2/service/cloudformation": "parkctl's",
+		"github.com/aws/aws-sdk-go-v2/service/cloudwatch":     "parkctl's",
+		"github.com/aws/aws-sdk-go-v2/service/sts":            "parkctl's",
+		"go.yaml.in/yaml/v3":                                  "the local stack's",
+		"github.com/standard-webhooks":                        "the demo vendor's and tests'",
+		"github.com/getkin/kin-openapi":                       "tests'",
+		"github.com/swaggest/swgui":                           "the reference page's",
+		"github.com/google/go-cmp":                            "tests'",
+		"pgregory.net/rapid":                                  "tests'",
+		"go.uber.org/goleak":                                  "tests'",
+		"testing":                                             "tests'",
+		module + "local":                                      "the local stack's",
+		module + "cmd":                                        "parkctl's",
 	}
 	for _, p := range list(t, "-deps", "./functions/...") {
 		for prefix, why := range forbidden {
