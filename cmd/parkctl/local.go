@@ -191,12 +191,14 @@ The functions log to %[3]s; the AWS APIs are emulated at %[4]s.
 func triggerCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "trigger {" + strings.Join(stack.Triggers(), "|") + "}",
-		Short: "Let the running local stack's WeChat Pay send a callback, and show what became of it",
+		Short: "Let the running local stack's WeChat Pay send a callback or offer a certificate, and show what became of it",
 		Example: `  parkctl local trigger blocked
-  parkctl local trigger probe`,
+  parkctl local trigger probe
+  parkctl local trigger new-certificate   # WeChat Pay offers a new platform certificate,
+  parkctl local trigger certrefresh       # and the refresh that a schedule runs puts it into the secret`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || !slices.Contains(stack.Triggers(), args[0]) {
-				return fmt.Errorf("name one callback: %s", strings.Join(stack.Triggers(), ", "))
+				return fmt.Errorf("name one of: %s", strings.Join(stack.Triggers(), ", "))
 			}
 			return nil
 		},

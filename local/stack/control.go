@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,13 +90,13 @@ var triggers = []struct {
 	}},
 }
 
-// Triggers returns the names of the callbacks that can be asked for.
+// Triggers returns the names of the callbacks that can be asked for, and then those of what else can be.
 func Triggers() []string {
 	var names []string
 	for _, t := range triggers {
 		names = append(names, t.name)
 	}
-	return names
+	return slices.Concat(names, slices.Sorted(maps.Keys(tasks)))
 }
 
 // Triggered is what became of a callback.
@@ -164,7 +166,13 @@ func (s *Stack) control(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	result, err := s.Trigger(r.Context(), name)
+	var result any
+	var err error
+	if task, ok := tasks[name]; ok {
+		result, err = task(r.Context(), s)
+	} else {
+		result, err = s.Trigger(r.Context(), name)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

@@ -140,6 +140,7 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 
 	values := samtemplate.Values{
 		Partition: "aws-cn", URLSuffix: "amazonaws.com.cn", Region: moto.Region, AccountID: accountID, StackName: stackName,
+		Parameters: map[string]string{"CertificateRefresh": "on"},
 	}
 	progress("starting the AWS APIs (moto): Secrets Manager, SQS, DynamoDB")
 	if err := s.startAWS(ctx, template, &values); err != nil {
@@ -173,6 +174,9 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 		if err := s.startDelivery(options, template, values); err != nil {
 			return err
 		}
+	}
+	if err := s.startSchedules(template, values); err != nil {
+		return err
 	}
 	if s.Vendor, err = demovendor.New(fixture.VendorID, s.World.RequestSecret(fixture.VendorID), s.URL, time.Now); err != nil {
 		return err
