@@ -105,7 +105,7 @@ func TestUsage(t *testing.T) {
 		{"version more", `unknown command "more"`},
 		{"events drop", "name the events, or pass --all"},
 		{"events replay --all evt_1", "name the events, or pass --all"},
-		{"local trigger", "name one callback"},
+		{"local trigger", "name one of"},
 		{"local chaos --callbacks 0", "--callbacks must be 1 to 100000"},
 		{"call parking --base-url https://gateway.example.com --root nowhere", "no local stack runs here"},
 	} {

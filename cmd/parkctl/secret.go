@@ -33,7 +33,7 @@ func secretCommand(s *settings) *cobra.Command {
 No command shows a key, and no key is given by a flag: flags name files, or - for standard input.`,
 		Example: "  parkctl secret init --help\n  parkctl secret check --stack parking-prod",
 	}
-	cmd.AddCommand(secretInitCommand(s), secretCheckCommand(s))
+	cmd.AddCommand(secretInitCommand(s), secretCheckCommand(s), keyCommand(s), merchantKeyCommand(s))
 	return cmd
 }
 
