@@ -33,6 +33,11 @@ run: .venv parkctl ## Start the local stack, play one car's visit, serve until C
 demo: .venv parkctl ## Play the visit and stop; fails if any step is wrong
 	@exec build/parkctl local demo
 
+.PHONY: samples
+samples: .venv ## Follow the vendor guide to the letter in each language; says what to install where a toolchain is absent
+	$(GO) vet -tags samples ./samples
+	@cd samples && $(GO) test -tags samples -count=1
+
 # How much chaos there is to be.
 CHAOS ?= --callbacks 10000 --calls 2000
 

@@ -93,6 +93,13 @@ const (
 	reasonGaveUp = "gave_up: "
 )
 
+// ParkReasons returns every reason of which an event can be parked, but for those that begin with "gave_up: ".
+func ParkReasons() []string {
+	return []string{
+		ReasonMalformed, ReasonVendorUnknown, ReasonVendorDisabled, ReasonNoWebhookURL, ReasonNoWebhookSecret, ReasonGone,
+	}
+}
+
 // Reasons why an event waits without a try, or was not sent again.
 const (
 	reasonNotDue           = "not_due"
