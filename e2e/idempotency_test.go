@@ -231,6 +231,9 @@ func TestFreedAndStored(t *testing.T) {
 		} {
 			t.Run(route+" "+row.name, func(t *testing.T) {
 				row.fault.Route = uri
+				if route == demovendor.Entry && row.fault.Status == 401 {
+					row.fault.Times = len(g.World.Merchant.APIv2Keys) // each of them signs once
+				}
 				if err := g.WeChatPay.Inject(row.fault); err != nil {
 					t.Fatal(err)
 				}
