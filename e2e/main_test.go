@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"wechat-parking-gateway/local/awscalls"
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/local/stack"
 	"wechat-parking-gateway/shared/problem"
@@ -30,6 +31,7 @@ var suite struct {
 	log     *functionLog
 	private *privateWords
 	seen    *tally
+	calls   *awscalls.Recorder
 
 	mu      sync.Mutex
 	started []*gateway
@@ -52,6 +54,7 @@ func run(m *testing.M) (code int) {
 	}
 	defer os.RemoveAll(root)
 	suite.root, suite.log, suite.private, suite.seen = root, newFunctionLog(), &privateWords{}, &tally{}
+	suite.calls = awscalls.New()
 
 	code = m.Run()
 
@@ -63,6 +66,7 @@ func run(m *testing.M) (code int) {
 	problems := suite.log.check(suite.private)
 	if code == 0 && complete() {
 		problems = append(problems, unseen()...)
+		problems = append(problems, checkCalls()...)
 	}
 	for _, p := range problems {
 		fmt.Fprintln(os.Stderr, "e2e:", p)
@@ -202,7 +206,7 @@ func start(change func(*fixture.World), options stack.Options) (*gateway, error)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	options.Root, options.Listen, options.World = root, "127.0.0.1:0", world
-	options.FunctionLog, options.Observe = suite.log, heard.observe
+	options.FunctionLog, options.Observe, options.AWSCalls = suite.log, heard.observe, suite.calls
 	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"wechat-parking-gateway/local/apifront"
+	"wechat-parking-gateway/local/awscalls"
 	"wechat-parking-gateway/local/demovendor"
 	"wechat-parking-gateway/local/eventsource"
 	"wechat-parking-gateway/local/fixture"
@@ -68,6 +69,8 @@ type Options struct {
 	Observe func(wechatpaysim.Request)
 	// Traffic, when set, records what the parties say to each other. What goes to WebhookURL is not seen.
 	Traffic *traffic.Recorder
+	// AWSCalls, when set, notes what each function calls of AWS.
+	AWSCalls *awscalls.Recorder
 	// Progress, when set, is told what is being done.
 	Progress func(what string)
 	// World is who plays; nil makes a new one.
@@ -299,11 +302,8 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 	var hosted []lambdahost.Function
 	for _, f := range functions {
 		env := maps.Clone(f.Environment)
-		env["AWS_ENDPOINT_URL"] = s.AWSEndpoint
-		if options.Traffic != nil {
-			if env["AWS_ENDPOINT_URL"], err = s.recordSends(options.Traffic, f.LogicalID); err != nil {
-				return err
-			}
+		if env["AWS_ENDPOINT_URL"], err = s.wayToAWS(options, f.LogicalID); err != nil {
+			return err
 		}
 		if f.LogicalID == deliveryID {
 			env["WEBHOOK_ALLOW_LOOPBACK"] = "true"
@@ -332,8 +332,12 @@ func (s *Stack) startFunctions(ctx context.Context, options Options, functions [
 	return nil
 }
 
-// recordSends opens a way to the AWS APIs on which a function's messages to its queues are recorded.
-func (s *Stack) recordSends(recorder *traffic.Recorder, function string) (string, error) {
+// wayToAWS returns the address at which a function finds the AWS APIs: their own, unless what it says to them is to be
+// recorded.
+func (s *Stack) wayToAWS(options Options, function string) (string, error) {
+	if options.Traffic == nil && options.AWSCalls == nil {
+		return s.AWSEndpoint, nil
+	}
 	target, err := url.Parse(s.AWSEndpoint)
 	if err != nil {
 		return "", err
@@ -348,7 +352,11 @@ func (s *Stack) recordSends(recorder *traffic.Recorder, function string) (string
 		// A function that has gone away, or an emulator that is stopped first, is no fault.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
-	return s.serve("127.0.0.1:0", recorder.Sends(proxy, folderOf(function), s.deadURL))
+	sends := options.Traffic.Sends(proxy, folderOf(function), s.deadURL)
+	return s.serve("127.0.0.1:0", options.AWSCalls.Note(sends, strings.TrimSuffix(function, "Function"), map[string]string{
+		s.queueURL: queueID, s.deadURL: deadLetterQueueID, s.table: tableID,
+		s.World.MerchantSecret: "MerchantSecretName", s.World.MerchantKeySecret: "MerchantKeySecretName", s.World.VendorsSecret: "VendorsSecretNames",
+	}))
 }
 
 // folderOf returns the folder below functions/ of the function that template.yaml calls by a logical id.
