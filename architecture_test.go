@@ -141,6 +141,7 @@ func TestBootstraps(t *testing.T) {
 		"github.com/google/go-cmp":                            "tests'",
 		"pgregory.net/rapid":                                  "tests'",
 		"go.uber.org/goleak":                                  "tests'",
+		"github.com/chromedp":                                 "the browser test's",
 		"testing":                                             "tests'",
 		module + "local":                                      "the local stack's",
 		module + "cmd":                                        "parkctl's",

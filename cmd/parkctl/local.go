@@ -13,9 +13,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"wechat-parking-gateway/cmd/parkctl/handover"
+	"wechat-parking-gateway/cmd/parkctl/progress"
 	"wechat-parking-gateway/local/stack"
+	"wechat-parking-gateway/local/traffic"
 	"wechat-parking-gateway/local/transcript"
 	"wechat-parking-gateway/local/visit"
 )
@@ -37,13 +40,14 @@ func serveCommand(s *settings) *cobra.Command {
 		Use:   "serve",
 		Short: "Build and start the local stack, play one car's visit, and serve until Ctrl-C",
 		Example: `  parkctl local serve
-  parkctl local serve --listen 127.0.0.1:8081 --no-visit
+  parkctl local serve --listen 127.0.0.1:9090 --console 127.0.0.1:9091 --no-visit
   parkctl local serve --webhook-url http://127.0.0.1:9000/webhooks/wechat   # events to a receiver of your own`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), cmd.OutOrStdout(), options) },
 	}
 	options.register(cmd)
 	cmd.Flags().StringVar(&options.listen, "listen", "127.0.0.1:8080", "loopback address of the gateway's front; port 0 takes a free one")
+	cmd.Flags().StringVar(&options.console, "console", "127.0.0.1:8081", "loopback address of the console, a page that shows every message; port 0 takes a free one, empty serves none")
 	cmd.Flags().BoolVar(&options.noVisit, "no-visit", false, "start without playing the visit")
 	cmd.Flags().StringVar(&options.webhookURL, "webhook-url", "", "loopback address of a receiver of your own for the demo vendor's events; the visit is not played then")
 	return cmd
@@ -65,8 +69,8 @@ func demoCommand(s *settings) *cobra.Command {
 // localOptions are the flags of the commands that start a stack.
 type localOptions struct {
 	*settings
-	listen, functionLog, webhookURL string
-	noVisit                         bool
+	listen, functionLog, webhookURL, console string
+	noVisit                                  bool
 }
 
 func (o *localOptions) register(cmd *cobra.Command) {
@@ -74,7 +78,7 @@ func (o *localOptions) register(cmd *cobra.Command) {
 }
 
 // start builds and starts a stack, telling each step as it happens.
-func (o *localOptions) start(ctx context.Context, out io.Writer) (*stack.Stack, *transcript.Writer, func(), error) {
+func (o *localOptions) start(ctx context.Context, out io.Writer, recorder *traffic.Recorder) (*stack.Stack, *transcript.Writer, func(), error) {
 	log := io.Writer(os.Stderr)
 	closeLog := func() {}
 	if o.functionLog != "-" {
@@ -92,45 +96,69 @@ func (o *localOptions) start(ctx context.Context, out io.Writer) (*stack.Stack, 
 		log, closeLog = f, func() { _ = f.Close() }
 	}
 	tell := transcript.New(out, colour(out), time.Now)
-	started := time.Now()
+	steps := progress.New(out, progressStyle(out), time.Now)
 	s, err := stack.Start(ctx, stack.Options{
 		Root: o.root, Listen: o.listen, WebhookURL: o.webhookURL, FunctionLog: log, Observe: visit.Heard(tell),
-		Progress: func(what string) {
-			fmt.Fprintf(out, "%6.1f s  %s\n", time.Since(started).Seconds(), what)
-		},
+		Traffic: recorder, Progress: steps.Step,
 	})
 	if err != nil {
+		steps.Failed()
 		closeLog()
 		return nil, nil, nil, err
 	}
+	steps.Done()
 	return s, tell, func() { s.Close(); closeLog() }, nil
 }
 
-func play(ctx context.Context, s *stack.Stack, tell *transcript.Writer) error {
+// progressStyle draws on a terminal alone.
+func progressStyle(out io.Writer) progress.Style {
+	f, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || slices.Contains([]string{"", "dumb"}, os.Getenv("TERM")) {
+		return progress.Style{}
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		width = 0
+	}
+	return progress.Style{Terminal: true, Colour: colour(out), Width: width}
+}
+
+func play(ctx context.Context, s *stack.Stack, tell *transcript.Writer, recorder *traffic.Recorder) error {
 	return visit.Play(ctx, visit.Stage{
 		Vendor: s.Vendor, Webhooks: s.Webhooks, WeChatPay: s.WeChatPay, BaseURL: s.URL,
 		WebhookURL: s.World.Vendors.Vendors[s.Vendor.ID()].WebhookURL, Waiting: s.Waiting, Tell: tell, Now: time.Now,
+		Heading: recorder.Heading,
 	})
 }
 
 func demo(ctx context.Context, out io.Writer, options localOptions) error {
-	s, tell, stop, err := options.start(ctx, out)
+	s, tell, stop, err := options.start(ctx, out, nil)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	err = play(ctx, s, tell)
+	err = play(ctx, s, tell, nil)
 	told, failed := tell.Steps()
 	fmt.Fprintf(out, "\n%d steps, %d wrong.\n", told, failed)
 	return err
 }
 
 func serve(ctx context.Context, out io.Writer, options localOptions) error {
-	s, tell, stop, err := options.start(ctx, out)
+	var recorder *traffic.Recorder
+	if options.console != "" {
+		recorder = traffic.New(keptMessages, time.Now)
+	}
+	s, tell, stop, err := options.start(ctx, out, recorder)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	page := ""
+	if options.console != "" {
+		if page, err = serveConsole(s, recorder, options.console); err != nil {
+			return err
+		}
+	}
 	if err := s.WriteState(); err != nil {
 		return err
 	}
@@ -141,11 +169,14 @@ func serve(ctx context.Context, out io.Writer, options localOptions) error {
 	}
 	defer func() { _ = os.Remove(handed) }()
 	if !options.noVisit && options.webhookURL == "" {
-		if err := play(ctx, s, tell); err != nil {
+		if err := play(ctx, s, tell, recorder); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(out, "\n%s", nextSteps(s, handed))
+	if page != "" {
+		fmt.Fprintf(out, "\nOpen %s to watch every message, and to send some.\n", page)
+	}
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping.")

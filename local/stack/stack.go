@@ -36,6 +36,7 @@ import (
 	"wechat-parking-gateway/local/eventsource"
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/local/lambdahost"
+	"wechat-parking-gateway/local/loopback"
 	"wechat-parking-gateway/local/moto"
 	"wechat-parking-gateway/local/samtemplate"
 	"wechat-parking-gateway/local/traffic"
@@ -134,9 +135,9 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	if err != nil {
 		return fmt.Errorf("%w (run this in the project's folder, or name it with --root)", err)
 	}
-	front, err := listen(options.Listen)
+	front, err := loopback.Listen(options.Listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (choose another address with --listen)", err)
 	}
 	s.closers = append(s.closers, func() { _ = front.Close() })
 	s.URL = "http://" + front.Addr().String()
@@ -184,7 +185,7 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	if s.Vendor, err = demovendor.New(fixture.VendorID, s.World.RequestSecret(fixture.VendorID), s.URL, time.Now); err != nil {
 		return err
 	}
-	if s.controlURL, err = s.serve("127.0.0.1:0", http.HandlerFunc(s.control)); err != nil {
+	if s.controlURL, err = s.serve("127.0.0.1:0", loopback.Guard(http.HandlerFunc(s.control))); err != nil {
 		return err
 	}
 	progress("ready: " + s.URL)
@@ -450,22 +451,14 @@ func (s *Stack) startDelivery(options Options, template *samtemplate.Template, v
 	return nil
 }
 
-// listen opens a loopback address: the stack's keys are as good as public, so nobody else may reach it.
-func listen(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%q is not a loopback address with a port, such as 127.0.0.1:8080", address)
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%w (choose another address with --listen)", err)
-	}
-	return listener, nil
+// Serve serves something else beside the gateway, on a loopback address, until the stack is closed. It returns its URL.
+func (s *Stack) Serve(address string, handler http.Handler) (string, error) {
+	return s.serve(address, handler)
 }
 
 // serve serves a handler at an address of its own and returns its URL.
 func (s *Stack) serve(address string, handler http.Handler) (string, error) {
-	listener, err := listen(address)
+	listener, err := loopback.Listen(address)
 	if err != nil {
 		return "", err
 	}
@@ -524,6 +517,15 @@ func (s *Stack) Queues() (events, deadLetters string) { return s.queueURL, s.dea
 
 // Functions returns the functions' logical ids.
 func (s *Stack) Functions() []string { return s.functions }
+
+// Folders returns the functions' names as folders below functions/ have them.
+func (s *Stack) Folders() []string {
+	var names []string
+	for _, f := range s.functions {
+		names = append(names, folderOf(f))
+	}
+	return names
+}
 
 // Event is one message of the events queue or of its dead-letter queue.
 type Event struct {

@@ -29,6 +29,8 @@ type Stage struct {
 	Waiting func(ctx context.Context) (int, error)
 	Tell    *transcript.Writer
 	Now     func() time.Time
+	// Heading, when set, is told of every step, by a short name of it and by its title.
+	Heading func(name, title string)
 }
 
 // ErrStep is wrapped by the error of a visit in which a step did not go as it must.
@@ -38,24 +40,27 @@ var ErrStep = errors.New("the visit did not go as it must")
 func Play(ctx context.Context, s Stage) error {
 	v := &visit{Stage: s, run: strconv.FormatInt(s.Now().UnixMilli(), 10)}
 	for _, step := range []struct {
-		title string
-		play  func(context.Context) error
+		name, title string
+		play        func(context.Context) error
 	}{
-		{"The car drives in (车辆驶入): the vendor syncs the member's parking state", v.driveIn},
-		{"The vendor repeats the call, same webhook-id: the stored answer, WeChat Pay is not called again", v.repeat},
-		{"The barrier (入场通知): may this car leave by password-free payment?", v.enter},
-		{"WeChat Pay reports that the plate is BLOCKED (车牌状态变更通知): the vendor hears it, signed", v.blocked},
-		{"WeChat Pay repeats the same change with a new nonce: the vendor hears it once", v.redelivered},
-		{"The member pays in the mall (场内支付): decrypted, and on to the vendor", v.paid},
-		{"The vendor is down while the plate becomes NORMAL: it hears it once it is back", v.catchesUp},
-		{"A forger changes one byte of a callback: refused, nobody hears it", v.forged},
-		{"WeChat Pay's signature probe (签名探测): refused, nobody hears it", v.probed},
-		{"The car drives out (车辆驶出)", v.driveOut},
+		{"drive-in", "The car drives in (车辆驶入): the vendor syncs the member's parking state", v.driveIn},
+		{"repeat", "The vendor repeats the call, same webhook-id: the stored answer, WeChat Pay is not called again", v.repeat},
+		{"entry", "The barrier (入场通知): may this car leave by password-free payment?", v.enter},
+		{"block", "WeChat Pay reports that the plate is BLOCKED (车牌状态变更通知): the vendor hears it, signed", v.blocked},
+		{"redeliver", "WeChat Pay repeats the same change with a new nonce: the vendor hears it once", v.redelivered},
+		{"pay", "The member pays in the mall (场内支付): decrypted, and on to the vendor", v.paid},
+		{"catch-up", "The vendor is down while the plate becomes NORMAL: it hears it once it is back", v.catchesUp},
+		{"forge", "A forger changes one byte of a callback: refused, nobody hears it", v.forged},
+		{"probe", "WeChat Pay's signature probe (签名探测): refused, nobody hears it", v.probed},
+		{"drive-out", "The car drives out (车辆驶出)", v.driveOut},
 	} {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		s.Tell.Step(step.title)
+		if s.Heading != nil {
+			s.Heading(step.name, step.title)
+		}
 		if err := step.play(ctx); err != nil {
 			v.failures = append(v.failures, fmt.Errorf("%w: %s: %w", ErrStep, step.title, err))
 			s.Tell.Failed(err)
