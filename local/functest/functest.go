@@ -8,6 +8,7 @@ package functest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"wechat-parking-gateway/local/contract"
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/shared/idempotency"
 	"wechat-parking-gateway/shared/merchant"
@@ -411,7 +413,10 @@ type Answer struct {
 	Body   string            `json:"body"`
 }
 
-// Invoke hands an event to a function and reads its answer.
+// MadeUpRoute is a route that the gateway does not have, for tests of what routes have in common.
+const MadeUpRoute = "POST /v1/vendors/{vendor_id}/things"
+
+// Invoke hands an event to a function and reads its answer. An exchange that the contract does not have fails the test.
 func Invoke(ctx context.Context, t testing.TB, f interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }, e Event) Answer {
@@ -424,7 +429,38 @@ func Invoke(ctx context.Context, t testing.TB, f interface {
 	if err := json.Unmarshal(b, &a); err != nil {
 		t.Fatalf("the answer is no JSON: %v: %s", err, b)
 	}
+	if e.Route != MadeUpRoute {
+		checkContract(t, e, a)
+	}
 	return a
+}
+
+func checkContract(t testing.TB, e Event, a Answer) {
+	t.Helper()
+	c, err := contract.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []byte(e.Body)
+	if e.Base64 {
+		if body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Check(contract.Exchange{
+		Route: e.Route, Path: e.Path, Header: header(e.Header), Body: body,
+		Status: a.Status, Answered: header(a.Header), Answer: []byte(a.Body),
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+func header(values map[string]string) http.Header {
+	h := make(http.Header, len(values))
+	for name, value := range values {
+		h.Add(name, value)
+	}
+	return h
 }
 
 // SignedHeader returns a vendor's headers for body, signed at the given moment.

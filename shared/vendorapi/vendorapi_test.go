@@ -24,7 +24,7 @@ import (
 	"wechat-parking-gateway/shared/wechatpay"
 )
 
-const route = "POST /v1/vendors/{vendor_id}/things"
+const route = functest.MadeUpRoute
 
 var now = time.Unix(1654051419, 0)
 
