@@ -315,6 +315,7 @@ func readMessage(t *testing.T, m types.Message) message {
 	if !beijingTime.MatchString(read.Timestamp) {
 		t.Errorf("queue message: got timestamp %q, want RFC 3339 at +08:00", read.Timestamp)
 	}
+	suite.agreement.queued(read)
 	return read
 }
 

@@ -32,6 +32,8 @@ var suite struct {
 	private *privateWords
 	seen    *tally
 	calls   *awscalls.Recorder
+	// agreement watches that everything keeps to the contract.
+	agreement *agreement
 
 	mu      sync.Mutex
 	started []*gateway
@@ -56,6 +58,11 @@ func run(m *testing.M) (code int) {
 	suite.root, suite.log, suite.private, suite.seen = root, newFunctionLog(), &privateWords{}, &tally{}
 	suite.calls = awscalls.New()
 
+	if suite.agreement, err = newAgreement(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+
 	code = m.Run()
 
 	suite.mu.Lock()
@@ -64,6 +71,7 @@ func run(m *testing.M) (code int) {
 		g.Close()
 	}
 	problems := suite.log.check(suite.private)
+	problems = append(problems, suite.agreement.check(code == 0 && complete())...)
 	if code == 0 && complete() {
 		problems = append(problems, unseen()...)
 		problems = append(problems, checkCalls()...)
@@ -207,6 +215,7 @@ func start(change func(*fixture.World), options stack.Options) (*gateway, error)
 	defer cancel()
 	options.Root, options.Listen, options.World = root, "127.0.0.1:0", world
 	options.FunctionLog, options.Observe, options.AWSCalls = suite.log, heard.observe, suite.calls
+	options.Around.Front, options.Around.Webhooks = suite.agreement.front, suite.agreement.webhooks
 	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return nil, err

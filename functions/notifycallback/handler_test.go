@@ -900,7 +900,7 @@ func TestFailed(t *testing.T) {
 	r.merchants.Value = nil
 	r.wantV2(r.deliver(r.plate(), fixture.VendorID), "internal_error")
 	r.wantV3(r.deliver(r.transaction(), ""), "internal_error")
-	r.wantV2(r.invoke(functest.Event{Route: functest.MadeUpRoute, RequestID: "r-1"}), "internal_error")
+	r.wantV2(functest.Run(t.Context(), t, r.adapter, functest.Event{Route: "POST /v1/other", RequestID: "r-1"}), "internal_error")
 }
 
 // TestStrangersLeaveNoWords: what a stranger puts into headers and path does not become the log's.

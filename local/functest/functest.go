@@ -413,11 +413,18 @@ type Answer struct {
 	Body   string            `json:"body"`
 }
 
-// MadeUpRoute is a route that the gateway does not have, for tests of what routes have in common.
-const MadeUpRoute = "POST /v1/vendors/{vendor_id}/things"
-
 // Invoke hands an event to a function and reads its answer. An exchange that the contract does not have fails the test.
 func Invoke(ctx context.Context, t testing.TB, f interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}, e Event) Answer {
+	t.Helper()
+	a := Run(ctx, t, f, e)
+	checkContract(t, e, a)
+	return a
+}
+
+// Run is Invoke for handlers and routes that are made up, of which the contract knows nothing.
+func Run(ctx context.Context, t testing.TB, f interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }, e Event) Answer {
 	t.Helper()
@@ -428,9 +435,6 @@ func Invoke(ctx context.Context, t testing.TB, f interface {
 	var a Answer
 	if err := json.Unmarshal(b, &a); err != nil {
 		t.Fatalf("the answer is no JSON: %v: %s", err, b)
-	}
-	if e.Route != MadeUpRoute {
-		checkContract(t, e, a)
 	}
 	return a
 }

@@ -72,6 +72,11 @@ type Options struct {
 	Traffic *traffic.Recorder
 	// AWSCalls, when set, notes what each function calls of AWS.
 	AWSCalls *awscalls.Recorder
+	// Around, when set, is put around the gateway's front and around each vendor's receiver, for tests that look at what
+	// goes through.
+	Around struct {
+		Front, Webhooks func(http.Handler) http.Handler
+	}
 	// Progress, when set, is told what is being done.
 	Progress func(what string)
 	// World is who plays; nil makes a new one.
@@ -272,7 +277,7 @@ func (s *Stack) startReceivers(options Options) error {
 				traffic.From(ctx).Judge(traffic.Verified, string(d.Fault))
 			}
 		})
-		address, err := s.serve("127.0.0.1:0", options.Traffic.Webhooks(*receiver, id))
+		address, err := s.serve("127.0.0.1:0", around(options.Around.Webhooks, options.Traffic.Webhooks(*receiver, id)))
 		if err != nil {
 			return err
 		}
@@ -421,7 +426,7 @@ func (s *Stack) startFront(options Options, template *samtemplate.Template, valu
 	if err != nil {
 		return err
 	}
-	s.serveOn(listener, options.Traffic.Front(handler, s.merchant))
+	s.serveOn(listener, around(options.Around.Front, options.Traffic.Front(handler, s.merchant)))
 	return nil
 }
 
@@ -454,6 +459,13 @@ func (s *Stack) startDelivery(options Options, template *samtemplate.Template, v
 // Serve serves something else beside the gateway, on a loopback address, until the stack is closed. It returns its URL.
 func (s *Stack) Serve(address string, handler http.Handler) (string, error) {
 	return s.serve(address, handler)
+}
+
+func around(wrap func(http.Handler) http.Handler, handler http.Handler) http.Handler {
+	if wrap == nil {
+		return handler
+	}
+	return wrap(handler)
 }
 
 // serve serves a handler at an address of its own and returns its URL.

@@ -197,7 +197,7 @@ func TestPanics(t *testing.T) {
 				tc.panics()
 				return httpapi.Response{Status: 204}
 			})
-			got := functest.Invoke(t.Context(), t, adapter, functest.Event{Route: circleRoute, RequestID: "r-1", Body: plate})
+			got := functest.Run(t.Context(), t, adapter, functest.Event{Route: circleRoute, RequestID: "r-1", Body: plate})
 			if got.Status != 503 || got.Header["Request-Id"] != "r-1" || got.Header["Retry-After"] != "2" {
 				t.Errorf("got %d %v, want 503 with Request-Id and Retry-After", got.Status, got.Header)
 			}
@@ -221,7 +221,7 @@ func TestPanics(t *testing.T) {
 
 func TestUnknownRoute(t *testing.T) {
 	log := functest.NewLog(t)
-	got := functest.Invoke(t.Context(), t, adapterOf(log, nil), functest.Event{Route: "GET /", RequestID: "r-1"})
+	got := functest.Run(t.Context(), t, adapterOf(log, nil), functest.Event{Route: "GET /", RequestID: "r-1"})
 	if got.Status != 503 || got.Header["Request-Id"] != "r-1" || got.Header["Content-Type"] != problem.ContentType {
 		t.Errorf("got %d %v, want the failure answer", got.Status, got.Header)
 	}
@@ -285,7 +285,7 @@ func TestLine(t *testing.T) {
 		times = times[1:]
 		return now
 	}
-	functest.Invoke(t.Context(), t, adapter, functest.Event{
+	functest.Run(t.Context(), t, adapter, functest.Event{
 		Route: circleRoute, RequestID: "r-1", Domain: "acme.example", Header: map[string]string{"authorization": "secret", "traceparent": parent}, Body: "secret",
 	})
 	got := log.Last(t)
@@ -325,7 +325,7 @@ func TestTrace(t *testing.T) {
 				panic("a line of its own")
 			})
 			ctx := context.WithValue(t.Context(), "x-amzn-trace-id", tc.lambda) //nolint:staticcheck // aws-lambda-go's own key
-			functest.Invoke(ctx, t, adapter, functest.Event{Route: circleRoute, RequestID: "r-1", Header: tc.header})
+			functest.Run(ctx, t, adapter, functest.Event{Route: circleRoute, RequestID: "r-1", Header: tc.header})
 			if tc.want != "" && inside.ID() != tc.want || len(inside.ID()) != 32 {
 				t.Errorf("got the trace %s, want %s", inside.ID(), tc.want)
 			}

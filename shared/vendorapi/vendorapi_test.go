@@ -24,7 +24,7 @@ import (
 	"wechat-parking-gateway/shared/wechatpay"
 )
 
-const route = functest.MadeUpRoute
+const route = "POST /v1/vendors/{vendor_id}/things"
 
 var now = time.Unix(1654051419, 0)
 
@@ -88,7 +88,7 @@ func (r *rig) event(body string) functest.Event {
 
 func (r *rig) send(e functest.Event) functest.Answer {
 	r.t.Helper()
-	a := functest.Invoke(r.t.Context(), r.t, r.adapter, e)
+	a := functest.Run(r.t.Context(), r.t, r.adapter, e)
 	if leak := r.log.Leak(a.Body); leak != "" {
 		r.t.Errorf("the answer holds %q: %s", leak, a.Body)
 	}
