@@ -45,6 +45,10 @@ CHAOS ?= --callbacks 10000 --calls 2000
 chaos: .venv parkctl ## Run the gateway while everything around it fails; CHAOS="--callbacks 500 --calls 100 --seed 1" for less
 	@exec build/parkctl local chaos $(CHAOS)
 
+.PHONY: rotate
+rotate: .venv parkctl ## Rotate every key under traffic, and print what was lost: nothing
+	@exec build/parkctl local rotate
+
 .PHONY: test
 test: .venv ## Vet, and run every test
 	$(GO) vet $(TAGS) ./...

@@ -30,7 +30,7 @@ func localCommand(s *settings) *cobra.Command {
 		Example: `  parkctl local serve
   parkctl local trigger blocked`,
 	}
-	cmd.AddCommand(serveCommand(s), demoCommand(s), triggerCommand(s), chaosCommand(s))
+	cmd.AddCommand(serveCommand(s), demoCommand(s), triggerCommand(s), chaosCommand(s), rotateCommand(s))
 	return cmd
 }
 

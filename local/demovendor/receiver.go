@@ -64,13 +64,13 @@ func (d Delivery) Accepted() bool { return d.Verdict == nil && d.Status/100 == 2
 // library, answers 204 to a good webhook, 401 to one whose signature does not hold and 400, 405 or 413 to what is not an
 // event, and keeps everything that came. It is safe for concurrent use.
 type Receiver struct {
-	webhooks []*standardwebhooks.Webhook
-	now      func() time.Time
-	closed   chan struct{}
-	close    func()
-	observe  func(context.Context, Delivery)
+	now     func() time.Time
+	closed  chan struct{}
+	close   func()
+	observe func(context.Context, Delivery)
 
 	mu         sync.Mutex
+	webhooks   []*standardwebhooks.Webhook
 	deliveries []*Delivery
 	changed    chan struct{} // closed, and replaced, when a delivery is new or answered
 	faults     []Fault
@@ -80,23 +80,32 @@ type Receiver struct {
 // NewReceiver returns a receiver that knows the given secrets (whsec_…), of which one must have signed. The library
 // compares timestamps with the real clock; now gives Delivery.At.
 func NewReceiver(now func() time.Time, secrets ...string) (*Receiver, error) {
-	if len(secrets) == 0 {
-		return nil, errors.New("demovendor: a receiver needs a secret")
-	}
 	r := &Receiver{now: now, closed: make(chan struct{}), changed: make(chan struct{})}
 	r.close = sync.OnceFunc(func() { close(r.closed) })
+	return r, r.Use(secrets...)
+}
+
+// Use makes the receiver know these secrets instead of the ones that it knew.
+func (r *Receiver) Use(secrets ...string) error {
+	if len(secrets) == 0 {
+		return errors.New("demovendor: a receiver needs a secret")
+	}
+	var webhooks []*standardwebhooks.Webhook
 	for i, secret := range secrets {
 		encoded, found := strings.CutPrefix(secret, "whsec_")
 		if !found || encoded == "" {
-			return nil, fmt.Errorf("demovendor: secret %d is not a Standard Webhooks secret", i)
+			return fmt.Errorf("demovendor: secret %d is not a Standard Webhooks secret", i)
 		}
 		webhook, err := standardwebhooks.NewWebhook(secret)
 		if err != nil {
-			return nil, fmt.Errorf("demovendor: secret %d is not a Standard Webhooks secret: %w", i, err)
+			return fmt.Errorf("demovendor: secret %d is not a Standard Webhooks secret: %w", i, err)
 		}
-		r.webhooks = append(r.webhooks, webhook)
+		webhooks = append(webhooks, webhook)
 	}
-	return r, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.webhooks = webhooks
+	return nil
 }
 
 // Observe has observe called once for every webhook, after the verdict and before the answer. The context is the HTTP
@@ -143,8 +152,11 @@ func (r *Receiver) read(w http.ResponseWriter, req *http.Request, d *Delivery) {
 
 // judge verifies the signature with every secret, and reads the event when one holds.
 func (r *Receiver) judge(d *Delivery) error {
+	r.mu.Lock()
+	webhooks := r.webhooks
+	r.mu.Unlock()
 	var verdict error
-	for i, webhook := range r.webhooks {
+	for i, webhook := range webhooks {
 		if err := webhook.Verify(d.Body, d.Header); err != nil {
 			verdict = err
 			continue

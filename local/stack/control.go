@@ -39,7 +39,10 @@ type State struct {
 func statePath(root string) string { return filepath.Join(root, "build", "local", "state.json") }
 
 // WriteState notes the running stack for other terminals.
-func (s *Stack) WriteState() error {
+func (s *Stack) WriteState() error { return s.WriteStateIn(s.root) }
+
+// WriteStateIn notes the running stack in another folder than the project's, for runs of parkctl that are told of it.
+func (s *Stack) WriteStateIn(root string) error {
 	state := State{
 		BaseURL: s.URL, ControlURL: s.controlURL, AWSEndpoint: s.AWSEndpoint, RequestSecrets: map[string]string{},
 		EventsQueueURL: s.queueURL, DeadLetterQueueURL: s.deadURL,
@@ -53,7 +56,10 @@ func (s *Stack) WriteState() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(statePath(s.root), append(b, '\n'), 0o600)
+	if err := os.MkdirAll(filepath.Dir(statePath(root)), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(statePath(root), append(b, '\n'), 0o600)
 }
 
 // RemoveState takes the note away.

@@ -19,8 +19,8 @@ import (
 	"wechat-parking-gateway/local/wechatpaysim"
 )
 
-// certRefreshID is the logical id of the function that a schedule invokes.
-const certRefreshID = "CertRefreshFunction"
+// CertRefreshID is the logical id of the function that a schedule invokes.
+const CertRefreshID = "CertRefreshFunction"
 
 // startSchedules invokes functions by the clock, as EventBridge does.
 func (s *Stack) startSchedules(template *samtemplate.Template, values samtemplate.Values) error {
@@ -66,8 +66,8 @@ type Refreshed struct {
 
 // RefreshCertificates invokes the certificate refresh, as its schedule does.
 func (s *Stack) RefreshCertificates(ctx context.Context) (Refreshed, error) {
-	result := Refreshed{Function: certRefreshID}
-	if _, err := s.Host.Invoke(ctx, certRefreshID, scheduledEvent(time.Now())); err != nil {
+	result := Refreshed{Function: CertRefreshID}
+	if _, err := s.Host.Invoke(ctx, CertRefreshID, scheduledEvent(time.Now())); err != nil {
 		result.Error = err.Error()
 	}
 	var document fixture.Merchant
