@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -49,8 +51,9 @@ type Deployment struct {
 	Stack           string
 	Local           bool
 	Profile, Region string
-	// Account is known after Identify.
-	Account string
+	// Account is known after Identify, and so is ServerTime, AWS's clock at At by this machine's.
+	Account        string
+	ServerTime, At time.Time
 	// AWS is the configuration of clients for its account and region.
 	AWS aws.Config
 	// Status is CloudFormation's, "" for a stack that does not exist.
@@ -147,6 +150,8 @@ func (d *Deployment) Identify(ctx context.Context) error {
 		return fmt.Errorf("AWS does not take the credentials (check --profile, or log in again): %w", Plain(err))
 	}
 	d.Account = aws.ToString(out.Account)
+	d.At = time.Now()
+	d.ServerTime, _ = middleware.GetServerTime(out.ResultMetadata)
 	return nil
 }
 
@@ -163,6 +168,28 @@ func (d *Deployment) String() string {
 		account = "unknown"
 	}
 	return fmt.Sprintf("profile %s, region %s, account %s, stack %s", profile, d.Region, account, d.Stack)
+}
+
+// Resources returns the physical ids of the stack's resources of a type, such as AWS::CloudWatch::Alarm. The local stack has
+// none.
+func (d *Deployment) Resources(ctx context.Context, resourceType string) ([]string, error) {
+	if d.Local {
+		return nil, nil
+	}
+	var ids []string
+	pages := cloudformation.NewListStackResourcesPaginator(cloudformation.NewFromConfig(d.AWS), &cloudformation.ListStackResourcesInput{StackName: &d.Stack})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing the resources of the stack %s: %w", d.Stack, Plain(err))
+		}
+		for _, resource := range page.StackResourceSummaries {
+			if aws.ToString(resource.ResourceType) == resourceType && resource.PhysicalResourceId != nil {
+				ids = append(ids, *resource.PhysicalResourceId)
+			}
+		}
+	}
+	return ids, nil
 }
 
 // China tells whether the region belongs to AWS China, whose partition has its own rules.
