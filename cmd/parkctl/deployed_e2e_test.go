@@ -312,8 +312,8 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", what, found[what], want)
 		}
 	}
-	if !strings.Contains(got.out, `"status":"fail","what":"clock","detail":"-10m`) {
-		t.Errorf("got %s, want a clock that is ten minutes off", got.out)
+	if !strings.Contains(got.out, `"status":"fail","what":"clock","detail":"-`) {
+		t.Errorf("got %s, want a clock that is far off", got.out)
 	}
 	d.parameters["WeChatPayBaseUrl"] = "http://127.0.0.1:1"
 	if found := lines(t, d.parkctl("doctor", "--json").out); !strings.HasPrefix(found["WeChat Pay"], "warn") || !strings.Contains(found["WeChat Pay"], "not reached from this machine") {
