@@ -118,8 +118,9 @@ func (t *Teller) finish(colour, mark string) {
 
 func (t *Teller) line(mark, end string) {
 	took := fmt.Sprintf("%6.1f s", t.now().Sub(t.since).Seconds())
-	// The mark, the time and the spaces around them; the last column stays free, so that no terminal wraps.
-	room := t.style.Width - 2 - len(took) - 3
+	// The mark, the time and the spaces around them. The last columns stay free for the ^C that a terminal shows: a line that
+	// wraps cannot be drawn over.
+	room := t.style.Width - 2 - len(took) - 2 - len("^C") - 1
 	t.printf("\r\x1b[K%s %s  %s%s", mark, t.paint("2", took), cut(t.step, room), end)
 }
 

@@ -81,9 +81,9 @@ func TestFailed(t *testing.T) {
 // TestWidth: a line that would wrap is cut, since a wrapped one cannot be drawn over.
 func TestWidth(t *testing.T) {
 	for text, want := range map[string]string{
-		"a text that is longer than the terminal": "✓    0.0 s  a text ",
-		"停车厂商的接收端":                                "✓    0.0 s  停车厂",
-		"a\x1b[2Jb":                               "✓    0.0 s  a [2Jb",
+		"a text that is longer than the terminal": "✓    0.0 s  a tex",
+		"停车厂商的接收端":                                "✓    0.0 s  停车",
+		"a\x1b[2Jb":                               "✓    0.0 s  a [2J",
 	} {
 		out := &screen{}
 		teller := progress.New(out, progress.Style{Terminal: true, Width: 20}, time.Now)
