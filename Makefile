@@ -138,6 +138,8 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/python -B tools/python/expand_template.py template.yaml >build/validate/expanded.json
 	$(BIN)/cfn-lint build/validate/expanded.json
+	$(GO) vet -tags validate ./local/stackcheck
+	$(GO) test -tags validate ./local/stackcheck
 	$(SAM) validate
 	$(SAM) build --build-dir build/validate/sam
 	@$(MAKE) --no-print-directory build GOARCH=arm64

@@ -20,6 +20,9 @@ type Call struct {
 	Action string `json:"action"`
 	// Resource is the template's name for it: a logical id, or the parameter that names a secret.
 	Resource string `json:"resource"`
+	// Key is the pattern of the item's hash key, of a call to DynamoDB, as a role's condition on dynamodb:LeadingKeys has it:
+	// call#*#events#* or plate#*.
+	Key string `json:"key,omitempty"`
 }
 
 // Recorder collects the calls of any number of functions in any number of stacks. It is safe for concurrent use.
@@ -42,7 +45,7 @@ func (r *Recorder) Calls() map[string][]Call {
 			all[function] = append(all[function], c)
 		}
 		slices.SortFunc(all[function], func(a, b Call) int {
-			return cmp.Or(strings.Compare(a.Action, b.Action), strings.Compare(a.Resource, b.Resource))
+			return cmp.Or(strings.Compare(a.Action, b.Action), strings.Compare(a.Resource, b.Resource), strings.Compare(a.Key, b.Key))
 		})
 	}
 	return all
@@ -108,5 +111,25 @@ func read(h http.Header, body []byte) (c Call, named string) {
 		named, _ = members[s.member].(string)
 	}
 	c.Resource = "not in the template: " + named
+	if s.prefix == "dynamodb" {
+		c.Key = key(body)
+	}
 	return c, named
+}
+
+// key returns the pattern of the hash key of an item that is written, or of one that is looked for.
+func key(body []byte) string {
+	type item struct {
+		PK struct{ S string } `json:"pk"`
+	}
+	var members struct{ Item, Key item }
+	_ = json.Unmarshal(body, &members)
+	pk := cmp.Or(members.Item.PK.S, members.Key.PK.S)
+	switch parts := strings.Split(pk, "#"); {
+	case parts[0] == "call" && len(parts) == 4: // the vendor and the id of the fact vary
+		return "call#*#" + parts[2] + "#*"
+	case parts[0] == "plate" && len(parts) == 2:
+		return "plate#*"
+	}
+	return "not known"
 }

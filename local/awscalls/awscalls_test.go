@@ -34,13 +34,18 @@ func TestCalls(t *testing.T) {
 	}))
 	defer server.Close()
 	config := aws.Config{Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
-	key := map[string]dynamodbtypes.AttributeValue{"pk": &dynamodbtypes.AttributeValueMemberS{Value: "x"}}
+	key := func(pk string) map[string]dynamodbtypes.AttributeValue {
+		return map[string]dynamodbtypes.AttributeValue{"pk": &dynamodbtypes.AttributeValueMemberS{Value: pk}}
+	}
 	tables, queues, secrets := dynamodb.NewFromConfig(config), sqs.NewFromConfig(config), secretsmanager.NewFromConfig(config)
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			_, _ = tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("table-1"), Item: key})
-			_, _ = tables.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("table-2"), Key: key})
+			_, _ = tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("table-1"), Item: key("plate#5f0c")})
+			_, _ = tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("table-1"), Item: key("call#acme#vehicle/notifications#in-1")})
+			_, _ = tables.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("table-1"), Item: key("call#other#vehicle/notifications#in-2")})
+			_, _ = tables.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("table-1"), Key: key("strange#1")})
+			_, _ = tables.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("table-2"), Key: key("call#acme#events#evt_1")})
 			_, _ = queues.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: aws.String("https://sqs.example/events"),
 				Entries: []sqstypes.SendMessageBatchRequestEntry{{Id: aws.String("1"), MessageBody: aws.String("body")}}})
 			_, _ = queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String("https://sqs.example/events"), MessageBody: aws.String("body")})
@@ -52,8 +57,10 @@ func TestCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string][]awscalls.Call{"ParkingSync": {
-		{Action: "dynamodb:DeleteItem", Resource: "not in the template: table-2"},
-		{Action: "dynamodb:PutItem", Resource: "IdempotencyTable"},
+		{Action: "dynamodb:DeleteItem", Resource: "not in the template: table-2", Key: "call#*#events#*"},
+		{Action: "dynamodb:GetItem", Resource: "IdempotencyTable", Key: "not known"},
+		{Action: "dynamodb:PutItem", Resource: "IdempotencyTable", Key: "call#*#vehicle/notifications#*"},
+		{Action: "dynamodb:PutItem", Resource: "IdempotencyTable", Key: "plate#*"},
 		{Action: "not known: ", Resource: "not known"},
 		{Action: "secretsmanager:GetSecretValue", Resource: "MerchantSecretName"},
 		{Action: "sqs:SendMessage", Resource: "EventsQueue"},
@@ -82,5 +89,5 @@ func Example() {
 	call.Header.Set("X-Amz-Target", "AmazonSQS.SendMessageBatch")
 	h.ServeHTTP(httptest.NewRecorder(), call)
 	fmt.Println(r.Calls())
-	// Output: map[NotifyCallback:[{sqs:SendMessage EventsQueue}]]
+	// Output: map[NotifyCallback:[{sqs:SendMessage EventsQueue }]]
 }

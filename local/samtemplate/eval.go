@@ -16,6 +16,8 @@ type Values struct {
 	Partition, URLSuffix, Region, AccountID, StackName string
 	// Physical is what has been made, by logical id.
 	Physical map[string]Physical
+	// Symbolic calls what has not been made by its logical id: <Queue> where Ref is asked for, <Queue.Arn> for GetAtt.
+	Symbolic bool
 }
 
 // Physical is a resource that was made: what Ref gives for it (a queue's URL, a table's name) and what GetAtt gives
@@ -138,6 +140,9 @@ func (s *scope) lookup(name string) (string, error) {
 	if p := s.v.Physical[name]; p.Ref != "" {
 		return p.Ref, nil
 	}
+	if s.v.Symbolic && !isPseudo {
+		return "<" + name + ">", nil
+	}
 	return "", fmt.Errorf("%s: %w", name, ErrUnresolved)
 }
 
@@ -175,6 +180,9 @@ func (s *scope) attribute(id, attribute string) (string, error) {
 	}
 	if v := s.v.Physical[id].Attributes[attribute]; v != "" {
 		return v, nil
+	}
+	if s.v.Symbolic {
+		return "<" + id + "." + attribute + ">", nil
 	}
 	return "", fmt.Errorf("%s.%s: %w", id, attribute, ErrUnresolved)
 }
@@ -330,6 +338,11 @@ func (s *scope) bools(arg any, least, most int) ([]bool, error) {
 	}
 	out := make([]bool, len(args))
 	for i, v := range args {
+		if m, ok := v.(map[string]any); ok && len(m) == 1 && m["Condition"] != nil { // the long form of !Condition
+			if v, err = s.named(m["Condition"]); err != nil {
+				return nil, err
+			}
+		}
 		b, ok := v.(bool)
 		if !ok {
 			return nil, fmt.Errorf("%w: must be a condition", ErrInvalid)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // parameter is one parameter of the template, with the constraints that CloudFormation checks before it starts.
@@ -13,6 +14,7 @@ type parameter struct {
 	def        string
 	hasDefault bool
 	min, max   *float64 // of a number
+	length     *float64 // most characters of a text
 	pattern    *regexp.Regexp
 	allowed    []string
 }
@@ -34,6 +36,8 @@ func newParameter(m map[string]any) (parameter, error) {
 			p.min, err = float(m[key])
 		case "MaxValue":
 			p.max, err = float(m[key])
+		case "MaxLength":
+			p.length, err = float(m[key])
 		case "AllowedPattern":
 			p.pattern, err = wholeMatch(m[key])
 		case "AllowedValues":
@@ -64,6 +68,9 @@ func (p parameter) check(value string) error {
 	}
 	if p.min != nil && n < *p.min || p.max != nil && n > *p.max {
 		return fmt.Errorf("%w: not between MinValue and MaxValue", ErrInvalid)
+	}
+	if p.length != nil && utf8.RuneCountInString(value) > int(*p.length) {
+		return fmt.Errorf("%w: longer than MaxLength", ErrInvalid)
 	}
 	if p.pattern != nil && !p.pattern.MatchString(value) {
 		return fmt.Errorf("%w: does not match AllowedPattern", ErrInvalid)

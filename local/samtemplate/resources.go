@@ -132,14 +132,10 @@ func collect[T any](t *Template, v Values, kind string, read func(*scope, string
 		if r.kind != kind {
 			continue
 		}
-		if r.condition != "" {
-			holds, err := s.holds(r.condition)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", id, err)
-			}
-			if !holds {
-				continue
-			}
+		if exists, err := s.exists(r.condition); err != nil {
+			return nil, fmt.Errorf("%s: %w", id, err)
+		} else if !exists {
+			continue
 		}
 		one, err := read(s, id, r)
 		if err != nil {
@@ -197,7 +193,7 @@ func (s *scope) function(id string, r resource) (Function, error) {
 			err = s.recursiveLoop(v)
 		case "ReservedConcurrentExecutions", "VpcConfig": // the local stack has neither limits nor networks
 			err = s.absent(v)
-		case "Description", "Events", "LoggingConfig", "Role": // Routes reads the events, the others do nothing locally
+		case "Description", "VersionDescription", "Events", "LoggingConfig", "Role": // Routes reads the events, the others do nothing locally
 		case "AutoPublishAlias", "AutoPublishAliasAllProperties", "DeploymentPreference", "Tracing": // there is one version here
 		default:
 			err = ErrUnsupported

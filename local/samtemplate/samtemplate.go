@@ -39,12 +39,15 @@ type Template struct {
 	conditions map[string]any
 	globals    map[string]any
 	resources  map[string]resource
+	outputs    map[string]any
+	expanded   bool
 }
 
 type resource struct {
 	kind           string
 	condition      string
 	deletionPolicy string
+	replacePolicy  string
 	metadata       map[string]any
 	properties     map[string]any
 }
@@ -77,7 +80,13 @@ func Parse(b []byte) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Template{parameters: map[string]parameter{}, conditions: map[string]any{}, resources: map[string]resource{}}
+	return parse(root, false)
+}
+
+func parse(root map[string]any, expanded bool) (*Template, error) {
+	t := &Template{
+		parameters: map[string]parameter{}, conditions: map[string]any{}, resources: map[string]resource{}, expanded: expanded,
+	}
 	for _, name := range sortedKeys(root) {
 		if err := t.section(name, root[name]); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -95,8 +104,12 @@ func (t *Template) section(name string, v any) error {
 		return mustBe(v, "2010-09-09")
 	case "Transform":
 		return mustBe(v, "AWS::Serverless-2016-10-31")
-	case "Description", "Metadata", "Outputs":
+	case "Description", "Metadata":
 		return nil
+	case "Outputs":
+		m, err := asMap(v)
+		t.outputs = m
+		return err
 	case "Parameters":
 		return eachMap(v, func(id string, m map[string]any) (err error) {
 			t.parameters[id], err = newParameter(m)
@@ -122,14 +135,14 @@ func (t *Template) section(name string, v any) error {
 		})
 	case "Resources":
 		return eachMap(v, func(id string, m map[string]any) (err error) {
-			t.resources[id], err = newResource(m)
+			t.resources[id], err = t.newResource(m)
 			return err
 		})
 	}
 	return ErrUnsupported
 }
 
-func newResource(m map[string]any) (resource, error) {
+func (t *Template) newResource(m map[string]any) (resource, error) {
 	var r resource
 	for _, key := range sortedKeys(m) {
 		var err error
@@ -144,13 +157,20 @@ func newResource(m map[string]any) (resource, error) {
 			r.metadata, err = asMap(m[key])
 		case "Properties":
 			r.properties, err = asMap(m[key])
-		case "UpdateReplacePolicy", "DependsOn":
+		case "UpdateReplacePolicy":
+			r.replacePolicy, err = asString(m[key])
+		case "DependsOn":
 		default:
-			err = ErrUnsupported
+			if key != "UpdatePolicy" || !t.expanded {
+				err = ErrUnsupported
+			}
 		}
 		if err != nil {
 			return resource{}, fmt.Errorf("%s: %w", key, err)
 		}
+	}
+	if t.expanded {
+		return r, nil
 	}
 	switch r.kind {
 	case kindFunction, kindHTTPAPI, kindTable, kindQueue:
@@ -286,20 +306,24 @@ func fromMapping(n *yaml.Node) (any, error) {
 		}
 		m[k.Value] = v
 	}
-	return fromLongForm(m, n.Line)
+	v, err := fromLongForm(m)
+	if err != nil {
+		return nil, fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	return v, nil
 }
 
-func fromLongForm(m map[string]any, line int) (any, error) {
+func fromLongForm(m map[string]any) (any, error) {
 	for key, arg := range m {
 		name, long := strings.CutPrefix(key, "Fn::")
 		if !long && key != "Ref" {
 			continue
 		}
 		if function(name) == nil {
-			return nil, fmt.Errorf("line %d: function %s: %w", line, key, ErrUnsupported)
+			return nil, fmt.Errorf("function %s: %w", key, ErrUnsupported)
 		}
 		if len(m) != 1 {
-			return nil, fmt.Errorf("line %d: %w: %s beside other keys", line, ErrInvalid, key)
+			return nil, fmt.Errorf("%w: %s beside other keys", ErrInvalid, key)
 		}
 		return call{name, arg}, nil
 	}

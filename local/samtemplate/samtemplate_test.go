@@ -16,7 +16,7 @@ import (
 const good = `AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
 Parameters:
-  Name: {Type: String, Default: "a,b", AllowedPattern: "[a-z,]+"}
+  Name: {Type: String, Default: "a,b", AllowedPattern: "[a-z,]+", MaxLength: 6}
   Days: {Type: Number, Default: 7, AllowedValues: [7, 14]}
   Most: {Type: Number, Default: 4, MinValue: 2, MaxValue: 1000}
 Rules:
@@ -269,6 +269,8 @@ func TestParameters(t *testing.T) {
 		{"below the least", "Most", "1", samtemplate.ErrInvalid},
 		{"above the most", "Most", "1001", samtemplate.ErrInvalid},
 		{"pattern matches the whole value", "Name", "ab-c", samtemplate.ErrInvalid},
+		{"as long as it may be", "Name", "a,b,cd", nil},
+		{"too long", "Name", "a,b,cde", samtemplate.ErrInvalid},
 		{"unknown", "Nmae", "x", samtemplate.ErrInvalid},
 	}
 	for _, tt := range tests {
