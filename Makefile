@@ -150,6 +150,13 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 		echo "  $$name"; \
 	done
 
+.PHONY: deploy-check
+deploy-check: $(VENV)/deploy.stamp ## Deploy, update, fail, roll back and delete with SAM on an emulated AWS, and ask it what is there
+	@rm -rf build/deploy-check && mkdir -p build/deploy-check
+	@PYTHONPATH=tools/python $(BIN)/python -B -W ignore -m unittest deploycheck.deploycheck_test
+	$(SAM) build --build-dir build/deploy-check/sam >build/deploy-check/build.log 2>&1 || { cat build/deploy-check/build.log; exit 1; }
+	@PYTHONPATH=tools/python $(BIN)/python -B -W ignore -m deploycheck build/deploy-check/sam build/deploy-check
+
 .PHONY: reference
 reference: ## Write the API reference page to docs/reference, for publishing
 	$(GO) run ./tools/reference docs/reference
@@ -159,7 +166,8 @@ lock: ## Resolve the Python requirements again (needs uv)
 	cd tools/python && UV_CUSTOM_COMPILE_COMMAND='make lock' && export UV_CUSTOM_COMPILE_COMMAND && \
 	set -- uv pip compile --quiet --universal --no-strip-extras --no-emit-index-url --python-version 3.10 --generate-hashes && \
 	"$$@" requirements-validate.in -o requirements-validate.txt && \
-	"$$@" -c requirements-validate.txt requirements-local.in -o requirements-local.txt
+	"$$@" -c requirements-validate.txt requirements-local.in -o requirements-local.txt && \
+	"$$@" -c requirements-validate.txt -c requirements-local.txt requirements-deploy.in -o requirements-deploy.txt
 
 .PHONY: clean
 clean: ## Remove what was built and installed
@@ -177,5 +185,10 @@ $(VENV)/local.stamp: tools/python/requirements-local.txt
 
 $(VENV)/validate.stamp: tools/python/requirements-validate.txt $(VENV)/local.stamp
 	@echo 'installing the SAM CLI and cfn-lint into $(VENV)'
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/deploy.stamp: tools/python/requirements-deploy.txt $(VENV)/validate.stamp
+	@echo 'installing the rest of the emulated AWS into $(VENV)'
 	@$(PIP) -r $<
 	@touch $@
