@@ -196,6 +196,9 @@ func (o *eventsOptions) settle(cmd *cobra.Command, ids []string, how settling) e
 		return true, nil
 	})
 	fmt.Fprintf(log, "%d %s\n", settled, done)
+	if o.json {
+		err = errors.Join(err, emit(cmd.OutOrStdout(), map[string]int{strings.ReplaceAll(done, " ", "_"): settled}))
+	}
 	if err == nil && len(missing) > 0 {
 		err = fmt.Errorf("not on the dead-letter queue: %s", strings.Join(missing, ", "))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -235,13 +236,13 @@ func triggerCommand(s *settings) *cobra.Command {
 		},
 		ValidArgs: stack.Triggers(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return trigger(cmd.Context(), cmd.OutOrStdout(), s.root, args[0])
+			return trigger(cmd.Context(), cmd.OutOrStdout(), s, args[0])
 		},
 	}
 }
 
-func trigger(ctx context.Context, out io.Writer, root, kind string) error {
-	state, err := stack.ReadState(root)
+func trigger(ctx context.Context, out io.Writer, s *settings, kind string) error {
+	state, err := stack.ReadState(s.root)
 	if err != nil {
 		return err
 	}
@@ -260,6 +261,9 @@ func trigger(ctx context.Context, out io.Writer, root, kind string) error {
 	}
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("the local stack answered %s: %s", res.Status, bytes.TrimSpace(body))
+	}
+	if s.json {
+		return emit(out, json.RawMessage(body))
 	}
 	return printJSON(out, body)
 }

@@ -73,7 +73,7 @@ Exit status: 0 done; 1 refused, found wrong, or out of reach; 2 the command line
 130 interrupted.`,
 		Example: `  parkctl local serve                                    # the whole gateway on http://127.0.0.1:8080, until Ctrl-C
   parkctl call parking --state OUT                       # a signed call to it
-  parkctl events list --profile prod --stack parking-prod # what could not be delivered there?
+  parkctl doctor --profile prod --stack parking-prod     # is everything in order there?
   source <(parkctl completion bash)                      # complete commands, flags and vendors with Tab`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

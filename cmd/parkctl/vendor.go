@@ -276,7 +276,7 @@ The file is new, is readable by its owner alone, and is complete on the disk bef
 			if err != nil {
 				return err
 			}
-			text := fmt.Sprintf("Vendor %s is in the secret %s. Hand over %s on a confidential way, then delete it. %s", id, name, path, cacheTime)
+			text := fmt.Sprintf("Vendor %s is in the secret %s. Hand over %s by a confidential channel, then delete it. %s", id, name, path, cacheTime)
 			if merchant == nil {
 				text += "\nIt has no merchant yet: parkctl vendor merchant add " + id + " …"
 			}
@@ -622,7 +622,7 @@ Finish when the vendor says that it signs with the new one, and verifies with it
 			return err
 		}
 		return o.tell(cmd, changed{id, name, true, path}, fmt.Sprintf(
-			"Vendor %s has new secrets beside its old ones. Hand over %s on a confidential way, then delete it. %s\nWhen the vendor uses the new ones: parkctl vendor rotate %s --finish",
+			"Vendor %s has new secrets beside its old ones. Hand over %s by a confidential channel, then delete it. %s\nWhen the vendor uses the new ones: parkctl vendor rotate %s --finish",
 			id, path, cacheTime, id))
 	})
 	cmd.Flags().StringVar(&out, "out", "", "the hand-over file, which must not exist (default VENDOR.gateway.env)")
