@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"wechat-parking-gateway/cmd/parkctl/explain"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -145,5 +149,45 @@ func TestVersion(t *testing.T) {
 	got := parkctl(t, "version", "--json")
 	if got.status != 0 || !strings.HasPrefix(got.out, `{"arch":`) || strings.Count(got.out, "\n") != 1 {
 		t.Errorf("got %+v, want one line of JSON", got)
+	}
+}
+
+// TestDocs: docs/parkctl.md names every command of an operator's that it does not leave to another page, and every cause
+// of explain.
+func TestDocs(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "parkctl.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cause := range explain.Causes() {
+		if !strings.Contains(string(b), "`"+string(cause)+"`") {
+			t.Errorf("the cause %s is not in docs/parkctl.md", cause)
+		}
+	}
+	elsewhere := []string{"parkctl secret key", "parkctl secret merchant-key", "parkctl trace", "parkctl completion", "parkctl help"}
+	for _, cmd := range commands(root(&settings{})) {
+		path := cmd.CommandPath()
+		if slices.ContainsFunc(elsewhere, func(other string) bool { return strings.HasPrefix(path, other) }) {
+			continue
+		}
+		if short := strings.TrimPrefix(path, "parkctl "); !strings.Contains(string(b), short) {
+			t.Errorf("%s is not in docs/parkctl.md", path)
+		}
+	}
+}
+
+// TestAsk: only a clear yes is one, and Ctrl-C ends the waiting.
+func TestAsk(t *testing.T) {
+	for line, want := range map[string]bool{"y\n": true, "YES\n": true, "yes": true, "\n": false, "": false, "n\n": false, "yess\n": false} {
+		if got, err := ask(t.Context(), strings.NewReader(line), io.Discard, "Go on?"); err != nil || got != want {
+			t.Errorf("%q: got %v, %v, want %v", line, got, err, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	silent, typed := io.Pipe()
+	defer typed.Close()
+	if _, err := ask(ctx, silent, io.Discard, "Go on?"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }

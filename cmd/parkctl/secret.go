@@ -163,12 +163,20 @@ func tellReport(cmd *cobra.Command, s *settings, report secretdoc.Report) error 
 		for _, fact := range report.Facts {
 			fmt.Fprintf(out, "%s  %s\n", painted(out, green, "ok"), fact)
 		}
-		fmt.Fprintf(out, "%d errors, %d warnings\n", errorsFound, len(report.Findings)-errorsFound)
+		fmt.Fprintf(out, "%s, %s\n", counted(errorsFound, "error"), counted(len(report.Findings)-errorsFound, "warning"))
 	}
 	if report.Failed() {
 		return errSilent
 	}
 	return nil
+}
+
+// counted puts a number before a word.
+func counted(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return fmt.Sprint(n, " ", word)
 }
 
 // initOptions are the flags of secret init.

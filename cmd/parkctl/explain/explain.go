@@ -15,6 +15,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -105,6 +107,11 @@ var advice = map[Cause]string{
 	Unsigned:                "read its code and message; believe nothing else in it",
 	Undecryptable:           "add the APIv3 key that the merchant console has now in front of api_v3_keys",
 	NoMatch:                 "compare the text and the body's SHA-256 with the sender's; then compare the keys' fingerprints",
+}
+
+// Causes returns the closed list of causes.
+func Causes() []Cause {
+	return append(slices.Sorted(maps.Keys(advice)), Verified)
 }
 
 // Step is one thing that was looked at.
