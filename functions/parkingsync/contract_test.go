@@ -1,9 +1,17 @@
 package main
 
 import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"wechat-parking-gateway/local/contract"
+	"wechat-parking-gateway/local/fixture"
+	"wechat-parking-gateway/local/functest"
 )
 
 // TestContractFields: the contract lists the fields that the function reads, with their types, and no others.
@@ -34,5 +42,35 @@ func TestContractFieldsDrift(t *testing.T) {
 			t.Errorf("%s: nothing is noticed", name)
 		}
 		t.Log(err)
+	}
+}
+
+// TestContractTakesWhatIsTaken draws bodies of fields in and out of the contract: Invoke fails the test when the function
+// takes one that the contract does not have.
+func TestContractTakesWhatIsTaken(t *testing.T) {
+	r := newRig(t)
+	options := map[string][]any{
+		"sub_mchid": {nil, "", fixture.SubMchID, "1"}, "brandid": {nil, fixture.BrandID, 0, 1.5}, "appid": {nil, "", fixture.CircleAppID},
+		"openid": {fixture.OpenID, "o", strings.Repeat("o", 64), strings.Repeat("o", 65), "o o", "", nil}, "state": {"IN", "OUT", "in", "", nil},
+		"plate_number": {fixture.Plate, "粤BD12345", "粤B1234警", "粤b12345", "粤·B12345", ""},
+		"time":         {"2022-06-01T10:43:39+08:00", "2022-06-01T02:43:39Z", "2022-06-01T02:43:39.25-01:30", "2022-06-01 10:43:39", "20220601104339", ""},
+		"more":         {nil, nil, nil, ""},
+	}
+	taken := 0
+	for n := range uint64(200) {
+		random := rand.New(rand.NewPCG(1, n))
+		body := seed
+		for range random.IntN(4) {
+			name := slices.Sorted(maps.Keys(options))[random.IntN(len(options))]
+			body = body.with(fields{name: options[name][random.IntN(len(options[name]))]})
+		}
+		e := r.event(fixture.VendorID, string(functest.Document(t, body)))
+		e.Header = functest.SignedHeader(t, r.world.RequestSecret(fixture.VendorID), fmt.Sprint("fact-", n), time.Now(), e.Body)
+		if a := functest.Invoke(t.Context(), t, r.adapter, e); a.Status == 204 {
+			taken++
+		}
+	}
+	if taken < 40 || taken > 180 {
+		t.Errorf("%d of 200 bodies were taken: the draws are too narrow", taken)
 	}
 }

@@ -1,10 +1,18 @@
 package main
 
 import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"wechat-parking-gateway/local/contract"
+	"wechat-parking-gateway/local/fixture"
+	"wechat-parking-gateway/local/functest"
 )
 
 // sides are what the contract says of the function, by the names of the tests that compare them.
@@ -51,5 +59,41 @@ func TestContractDrift(t *testing.T) {
 				t.Errorf("%s: %s: got %v", name, test, err)
 			}
 		}
+	}
+}
+
+// TestContractTakesWhatIsTaken draws bodies of fields in and out of the contract: Invoke fails the test when the function
+// takes one that the contract does not have.
+func TestContractTakesWhatIsTaken(t *testing.T) {
+	r := newRig(t)
+	options := map[string][]any{
+		"appid": {nil, "", fixture.AppID, "wx1"}, "mch_id": {nil, "", fixture.MchID}, "sub_appid": {nil, "", fixture.SubAppID},
+		"sub_mch_id": {nil, "", fixture.SubMchID}, "nonce_str": {nil, "", "anything 任意"}, "sign_type": {nil, "", "HMAC-SHA256", "MD5"},
+		"version": {nil, "", "2.0", "3.0"}, "trade_scene": {"PARKING", "PARKING SPACE"}, "scene_info": {nil, "", `{"scene_info":{"free_time":"60"}}`},
+		"start_time":   {"20170926114339", "2017-09-26T11:43:39+08:00", "2017-09-26T03:43:39Z", "2017-09-26T03:43:39.5Z", "2017-09-26 11:43:39", ""},
+		"plate_number": {nil, "", fixture.Plate, "粤BD12345", "粤B1234警", "粤b12345"}, "notify_url": {nil, "", fixture.WebhookURL, "https://other.example/"},
+		"car_type": {nil, "", "大型车", "小型车", "中型车"}, "parking_name": {nil, "", fixture.ParkingName, strings.Repeat("场", 32), strings.Repeat("场", 33)},
+		"free_time": {"0", "1200", 0, 1200, 999999999, 1000000000, "01", "", nil}, "openid": {nil, "", fixture.OpenID}, "sub_openid": {nil, "", fixture.OpenID, strings.Repeat("o", 33)},
+		"space_number": {nil, "", "D6666", strings.Repeat("车", 16), strings.Repeat("车", 17)}, "more": {nil, nil, nil, nil, ""},
+	}
+	taken := 0
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(1, seed))
+		body := seedParking
+		if random.IntN(2) == 0 {
+			body = seedSpace
+		}
+		for range random.IntN(4) {
+			name := slices.Sorted(maps.Keys(options))[random.IntN(len(options))]
+			body = body.with(fields{name: options[name][random.IntN(len(options[name]))]})
+		}
+		e := r.event(fixture.VendorID, string(functest.Document(t, body)))
+		e.Header = functest.SignedHeader(t, r.world.RequestSecret(fixture.VendorID), fmt.Sprint("fact-", seed), time.Now(), e.Body)
+		if a := functest.Invoke(t.Context(), t, r.adapter, e); a.Status == 200 {
+			taken++
+		}
+	}
+	if taken < 50 || taken > 250 {
+		t.Errorf("%d of 300 bodies were taken: the draws are too narrow", taken)
 	}
 }

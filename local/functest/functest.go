@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -413,13 +414,17 @@ type Answer struct {
 	Body   string            `json:"body"`
 }
 
-// Invoke hands an event to a function and reads its answer. An exchange that the contract does not have fails the test.
+// Invoke hands an event to a function and reads its answer. An exchange that the contract does not have fails the test; while
+// a target is being fuzzed it is not looked at, since its validator's branches would draw the fuzzing to themselves, at a
+// thousandth of the speed.
 func Invoke(ctx context.Context, t testing.TB, f interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }, e Event) Answer {
 	t.Helper()
 	a := Run(ctx, t, f, e)
-	checkContract(t, e, a)
+	if !fuzzing() {
+		checkContract(t, e, a)
+	}
 	return a
 }
 
@@ -437,6 +442,12 @@ func Run(ctx context.Context, t testing.TB, f interface {
 		t.Fatalf("the answer is no JSON: %v: %s", err, b)
 	}
 	return a
+}
+
+// fuzzing tells whether go test was asked to fuzz. What a fuzz target begins with runs in every test besides.
+func fuzzing() bool {
+	asked := flag.Lookup("test.fuzz")
+	return asked != nil && asked.Value.String() != ""
 }
 
 func checkContract(t testing.TB, e Event, a Answer) {

@@ -5,7 +5,7 @@ window.reference = SwaggerUIBundle({
   url: "openapi.yaml",
   dom_id: "#reference",
   deepLinking: true,
-  defaultModelRendering: "model",
+  defaultModelRendering: "example",
   defaultModelExpandDepth: 3,
   defaultModelsExpandDepth: -1,
   displayRequestDuration: false,
