@@ -29,7 +29,7 @@ type agreement struct {
 	mu        sync.Mutex
 	breaches  []error
 	exchanges int
-	seen      map[string]bool // routes that answered with success, events that were delivered
+	seen      map[string]bool // routes that answered with success, events that were sent or queued
 }
 
 func newAgreement() (*agreement, error) {
@@ -239,5 +239,5 @@ func (a *agreement) queued(m message) {
 	}
 	a.note(a.contract.Event(http.Header{
 		"Content-Type": {"application/json"}, "Webhook-Id": {m.ID}, "Webhook-Timestamp": {"1795341947"}, "Webhook-Signature": {"v1,x"},
-	}, []byte(body)), "")
+	}, []byte(body)), m.Type)
 }
