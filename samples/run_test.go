@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -100,7 +101,12 @@ func note(k kit, change func(*result)) {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	table.lines = map[string]*result{}
+	// The samples wait more than they compute.
+	if err := flag.Set("test.parallel", "100"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	fmt.Printf("\n%-18s %-10s %-15s %-15s %s\n", "sample", "calls", "event verified", "forged refused", "time from an empty folder")
 	for _, k := range kits {
@@ -138,6 +144,7 @@ func TestTheGuideToTheLetter(t *testing.T) {
 				t.Parallel()
 				b.repeats(t, s)
 				b.isRefused(t)
+				b.staysHere(t)
 				if b.sample == "java" {
 					b.must(t, "javac --release 8 -Xlint:-options -encoding UTF-8 -cp 'lib/*' -d release8 *.java")
 				}
@@ -636,5 +643,29 @@ func (b *bench) isRefused(t *testing.T) {
 		t.Errorf("got %v\n%s\nwant exit status 1 and the status 401", err, out)
 	case b.receives && strings.Count(string(out), "not_authenticated") != 2:
 		t.Errorf("got\n%s\nwant the code of both refusals", out)
+	}
+}
+
+// staysHere: a redirect is a failure. A POST that followed it would become a GET, and its 200 a success that nobody meant.
+func (b *bench) staysHere(t *testing.T) {
+	t.Helper()
+	if !b.receives {
+		return
+	}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the sample followed a redirect")
+	}))
+	defer elsewhere.Close()
+	away := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer away.Close()
+	astray := b.handed
+	astray.BaseURL = away.URL
+	b.handOver(t, astray)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	out, err := b.command(ctx, b.commands["call"]).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(string(out), "302") != 2 {
+		t.Errorf("got %v\n%s\nwant exit status 1 and the status 302 twice", err, out)
 	}
 }

@@ -14,9 +14,12 @@ import (
 	"time"
 )
 
-var client = &http.Client{Timeout: 12 * time.Second}
+var client = &http.Client{
+	Timeout:       12 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // else a POST becomes a GET
+}
 
-// call reports one fact and returns the status and the body of the answer; 0 is no answer. It may take a minute: the
+// call reports one fact and returns the status and the body of the answer; 0 is no answer. It may take minutes: the
 // barrier does not wait for it.
 func call(path, id string, fields map[string]any) (status int, answer string, err error) {
 	// The id names the fact (幂等键). A repeat has the same id and the same bytes, and a signature of its own time.
@@ -25,8 +28,10 @@ func call(path, id string, fields map[string]any) (status int, answer string, er
 		return 0, "", err
 	}
 	url := os.Getenv("PARKING_GATEWAY_URL") + "/v1/vendors/" + os.Getenv("PARKING_VENDOR_ID") + "/" + path
+	var wait time.Duration
 	for attempt := 1; attempt < 5; attempt++ {
-		wait := time.Second + time.Duration(rand.Int63n(int64(time.Second)<<attempt))
+		time.Sleep(wait)
+		wait = time.Second + time.Duration(rand.Int63n(int64(time.Second)<<attempt))
 		timestamp := time.Now().Unix()
 		signature, err := sign(os.Getenv("PARKING_REQUEST_SECRET"), id, timestamp, body)
 		if err != nil {
@@ -53,7 +58,6 @@ func call(path, id string, fields map[string]any) (status int, answer string, er
 			seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
 			wait = max(wait, time.Duration(seconds)*time.Second)
 		}
-		time.Sleep(wait)
 	}
 	return status, answer, nil
 }

@@ -16,16 +16,18 @@ public class Call {
     static int status;
     static String answer;
 
-    /** Reports one fact, and keeps the last status and answer. It may take a minute: not for the barrier's thread. */
+    /** Reports one fact, and keeps the last status and answer. It may take minutes: not for the barrier's thread. */
     static void call(String path, String id, String json) throws Exception {
         URL url = new URL(System.getenv("PARKING_GATEWAY_URL") + "/v1/vendors/" + System.getenv("PARKING_VENDOR_ID") + "/" + path);
         // The id names the fact (幂等键). A repeat has the same id and the same bytes, and a signature of its own time.
         byte[] body = json.getBytes(StandardCharsets.UTF_8); // never getBytes() alone: that is GBK on many Windows servers
         status = 0;
         answer = "no answer";
+        long wait = 0;
         for (int attempt = 1; attempt < 5; attempt++) {
+            Thread.sleep(wait);
+            wait = ThreadLocalRandom.current().nextLong(1000, 1000L << attempt);
             long timestamp = System.currentTimeMillis() / 1000;
-            long wait = ThreadLocalRandom.current().nextLong(1000, 1000L << attempt);
             HttpURLConnection connection = (HttpURLConnection) url.openConnection();
             connection.setConnectTimeout(3000);
             connection.setReadTimeout(9000); // together 12 seconds
@@ -49,7 +51,6 @@ public class Call {
             } catch (IOException e) {
                 // no answer: the gateway may have acted or not, and the same id makes a repeat safe
             }
-            Thread.sleep(wait);
         }
     }
 

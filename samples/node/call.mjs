@@ -4,14 +4,16 @@ import { sign } from "./signing.mjs";
 
 const { PARKING_GATEWAY_URL, PARKING_VENDOR_ID, PARKING_REQUEST_SECRET } = process.env;
 
-/** Reports one fact; returns the status and the body of the answer. It may take a minute: the barrier does not wait for it. */
+/** Reports one fact; returns the status and the body of the answer. It may take minutes: the barrier does not wait for it. */
 async function call(path, id, fields) {
   // The id names the fact (幂等键). A repeat has the same id and the same bytes, and a signature of its own time.
   const body = Buffer.from(JSON.stringify(fields));
   let result = { status: 0, answer: "no answer" };
+  let wait = 0;
   for (let attempt = 1; attempt < 5; attempt++) {
+    await sleep(wait * 1000);
+    wait = 1 + Math.random() * (2 ** attempt - 1);
     const timestamp = Math.floor(Date.now() / 1000);
-    let wait = 1 + Math.random() * (2 ** attempt - 1);
     try {
       const response = await fetch(`${PARKING_GATEWAY_URL}/v1/vendors/${PARKING_VENDOR_ID}/${path}`, {
         method: "POST",
@@ -22,15 +24,15 @@ async function call(path, id, fields) {
           "webhook-signature": sign(PARKING_REQUEST_SECRET, id, timestamp, body),
         },
         body,
+        redirect: "manual", // a POST that follows a redirect becomes a GET
         signal: AbortSignal.timeout(12_000),
       });
       result = { status: response.status, answer: await response.text() };
       if (response.status < 500 && ![409, 429].includes(response.status)) break; // a repeat would be answered the same
-      wait = Math.max(wait, Number(response.headers.get("retry-after") ?? 0));
+      wait = Math.max(wait, Number(response.headers.get("retry-after")) || 0);
     } catch {
       // no answer: the gateway may have acted or not, and the same id makes a repeat safe
     }
-    await sleep(wait * 1000);
   }
   return result;
 }

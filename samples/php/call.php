@@ -2,14 +2,17 @@
 // Reports a car to the gateway, by both calls. The environment comes from gateway.env.
 require __DIR__ . '/signing.php';
 
-/** Reports one fact; returns the status and the body of the answer. It may take a minute: not for the barrier's request. */
+/** Reports one fact; returns the status and the body of the answer. It may take minutes: not for the barrier's request. */
 function call(string $path, string $id, array $fields): array
 {
     $url = getenv('PARKING_GATEWAY_URL') . '/v1/vendors/' . getenv('PARKING_VENDOR_ID') . "/$path";
     // The id names the fact (幂等键). A repeat has the same id and the same bytes, and a signature of its own time.
     $body = json_encode($fields, JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES);
     $result = [0, 'no answer'];
+    $wait = 0;
     for ($attempt = 1; $attempt < 5; $attempt++) {
+        sleep($wait);
+        $wait = random_int(1, 2 ** $attempt);
         $timestamp = time();
         $context = stream_context_create(['http' => [
             'method' => 'POST',
@@ -24,7 +27,6 @@ function call(string $path, string $id, array $fields): array
             'ignore_errors' => true, // the body of a refusal says why
             'follow_location' => 0,
         ]]);
-        $wait = random_int(1, 2 ** $attempt);
         $http_response_header = [];
         $answer = @file_get_contents($url, false, $context);
         if ($answer !== false && preg_match('#^HTTP/\S+ (\d{3})#', $http_response_header[0] ?? '', $match)) {
@@ -39,7 +41,6 @@ function call(string $path, string $id, array $fields): array
                 }
             }
         } // else no answer: the gateway may have acted or not, and the same id makes a repeat safe
-        sleep($wait);
     }
     return $result;
 }

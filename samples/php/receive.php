@@ -23,9 +23,13 @@ if (!verify(
 
 $event = json_decode($body, true);
 // In production a table whose unique key is webhook-id; here a file for each, which fopen makes once only.
-@mkdir(__DIR__ . '/seen');
-if (!@fopen(__DIR__ . '/seen/' . sha1($id), 'x')) {
+$seen = __DIR__ . '/seen/' . sha1($id);
+if (is_file($seen)) {
     answer(204, "duplicate $id");
+}
+@mkdir(dirname($seen));
+if (!@fopen($seen, 'x')) {
+    answer(500, "failed: $id could not be stored"); // the gateway sends it again
 }
 // Here: store it. Then answer, and work on it afterwards: there are 10 seconds in all.
 answer(204, "verified $id {$event['type']}");

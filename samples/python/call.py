@@ -15,12 +15,22 @@ URL = f"{os.environ['PARKING_GATEWAY_URL']}/v1/vendors/{os.environ['PARKING_VEND
 SECRET = os.environ["PARKING_REQUEST_SECRET"]
 
 
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args):
+        return None  # a POST that follows a redirect becomes a GET
+
+
+opener = urllib.request.build_opener(NoRedirect)
+
+
 def call(path, webhook_id, fields):
-    """Report one fact; return the status and the body of the answer. It may take a minute: not for the barrier's thread."""
+    """Report one fact; return the status and the body of the answer. It may take minutes: not for the barrier's thread."""
     # The id names the fact (幂等键). A repeat has the same id and the same bytes, and a signature of its own time.
     body = json.dumps(fields, ensure_ascii=False).encode()
-    status, answer = 0, "no answer"
+    status, answer, wait = 0, "no answer", 0
     for attempt in range(1, 5):
+        time.sleep(wait)
+        wait = random.uniform(1, 2 ** attempt)
         timestamp = int(time.time())
         request = urllib.request.Request(URL + path, body, {
             "Content-Type": "application/json",
@@ -28,18 +38,17 @@ def call(path, webhook_id, fields):
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(SECRET, webhook_id, timestamp, body),
         })
-        wait = random.uniform(1, 2 ** attempt)
         try:
-            with urllib.request.urlopen(request, timeout=12) as response:
+            with opener.open(request, timeout=12) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as refusal:
             status, answer = refusal.code, refusal.read().decode()
             if status < 500 and status not in (409, 429):
                 break  # a repeat would be refused again: act on "code"
-            wait = max(wait, float(refusal.headers.get("Retry-After", 0)))
+            after = refusal.headers.get("Retry-After", "")
+            wait = max(wait, int(after) if after.isdecimal() else 0)
         except (OSError, http.client.HTTPException):
             pass  # no answer: the gateway may have acted or not, and the same id makes a repeat safe
-        time.sleep(wait)
     return status, answer
 
 
