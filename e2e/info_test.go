@@ -71,6 +71,22 @@ func TestVendorInfo(t *testing.T) {
 	}
 }
 
+// TestVendorAsksForItself: so does the demo vendor, which signs with a library, and may ask again under the same id.
+func TestVendorAsksForItself(t *testing.T) {
+	t.Parallel()
+	g := get(t, deliveringStack)
+	for range 2 {
+		a, err := g.Vendor.Info(t.Context(), "e2e-self")
+		if err != nil {
+			t.Fatal(err)
+		}
+		host := `"webhook_host":"` + strings.Split(g.World.Vendors.Vendors[fixture.VendorID].WebhookURL, "/")[2] + `"`
+		if a.Status != 200 || !strings.Contains(string(a.Body), host) || a.Header.Get("Idempotency-Replayed") != "" {
+			t.Errorf("got %d %s, want %s", a.Status, a.Body, host)
+		}
+	}
+}
+
 // TestVendorInfoRefusals: authentication alone stands before it; and what is no route of the template is API Gateway's to
 // answer.
 func TestVendorInfoRefusals(t *testing.T) {

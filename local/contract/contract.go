@@ -250,8 +250,16 @@ func (c *Contract) Event(header http.Header, body []byte) error {
 	}); err != nil {
 		return fmt.Errorf("the event %s is not the contract's: %w", event.Type, err)
 	}
+	for name := range header {
+		if !slices.Contains(posted, name) && item.Post.Parameters.GetByInAndName(openapi3.ParameterInHeader, strings.ToLower(name)) == nil {
+			return fmt.Errorf("the event %s has no header %s in the contract", event.Type, name)
+		}
+	}
 	return nil
 }
+
+// posted are headers that say how an event was carried.
+var posted = []string{"Content-Type", "Content-Length", "User-Agent", "Accept-Encoding"}
 
 // unnamedEvent is the webhook of the types that have no name of their own.
 const unnamedEvent = "wechatpay.EVENT_TYPE"
