@@ -134,7 +134,7 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 	@rm -rf build/validate && mkdir -p build/validate/samcli
 	@printf '{"telemetryEnabled": false, "lastVersionCheck": %s}\n' "$$(date +%s)" >build/validate/samcli/metadata.json
 	$(BIN)/python -B tools/python/check_samconfig_test.py
-	$(BIN)/python -B tools/python/check_samconfig.py samconfig.toml
+	$(BIN)/python -B tools/python/check_samconfig.py samconfig.toml template.yaml
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/python -B tools/python/expand_template.py template.yaml >build/validate/expanded.json
 	$(BIN)/cfn-lint build/validate/expanded.json
