@@ -85,6 +85,24 @@ func TestRunbookQueries(t *testing.T) {
 	}
 }
 
+// TestRunbookCommands: what the runbook says to run is there, as parkctl's own help has it.
+func TestRunbookCommands(t *testing.T) {
+	page, err := os.ReadFile("runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("`parkctl ([a-z ]+)`").FindAllStringSubmatch(string(page), -1)
+	if len(commands) < 5 {
+		t.Fatalf("got %d commands: this test is blind", len(commands))
+	}
+	for _, c := range commands {
+		help := "../cmd/parkctl/testdata/help/parkctl-" + strings.ReplaceAll(c[1], " ", "-") + ".txt"
+		if _, err := os.Stat(help); err != nil {
+			t.Errorf("parkctl %s: %v", c[1], err)
+		}
+	}
+}
+
 // telemetryFields returns the closed list of fields of log lines.
 func telemetryFields(t *testing.T) []string {
 	t.Helper()

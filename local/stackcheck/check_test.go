@@ -578,8 +578,8 @@ func TestChangeOfParameterMakesVersions(t *testing.T) {
 	}
 }
 
-// TestDescriptionsFit: with every parameter as long as it may be, IAM takes the description of ReadVendorsPolicy, of at most
-// 1000 characters.
+// TestDescriptionsFit: with every parameter and the stack's name as long as they may be, IAM takes the description of
+// ReadVendorsPolicy, of at most 1000 characters, and Lambda those of the functions.
 func TestDescriptionsFit(t *testing.T) {
 	template := fresh(t)
 	description := at(template, "Resources", "ReadVendorsPolicy", "Properties", "Description", "Fn::Sub").(string)
@@ -592,6 +592,16 @@ func TestDescriptionsFit(t *testing.T) {
 	})
 	if len(longest) > 1000 {
 		t.Errorf("got up to %d characters, want at most 1000", len(longest))
+	}
+	// A function's description holds the policy's ARN, whose last part is a name of at most 128 characters.
+	arn := len("arn:aws-cn:iam::"+account+":policy/") + 128
+	for id, r := range template["Resources"].(map[string]any) {
+		if at(r, "Type") == "AWS::Serverless::Function" {
+			text := fmt.Sprint(at(r, "Properties", "Description", "Fn::Sub"))
+			if length := len(strings.Replace(text, "${ReadVendorsPolicy}", "", 1)) + arn; length > 256 {
+				t.Errorf("%s: its description may have %d characters, and Lambda takes 256", id, length)
+			}
+		}
 	}
 }
 

@@ -305,6 +305,30 @@ func TestAdditions(t *testing.T) {
 	}
 }
 
+// TestEveryWildcardIsNeeded: a reason for what is not there any more would let it come back unseen.
+func TestEveryWildcardIsNeeded(t *testing.T) {
+	s, err := newTransformer(t, commercial.Region).expand(fresh(t), variant{"", commercial, everyOption(commercial)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, role := range s.ofType("AWS::IAM::Role") {
+		statements, _ := s.statements(role)
+		for _, st := range statements {
+			for _, action := range st.actions {
+				for _, resource := range st.resources {
+					found[narrowed(action, resource)] = true
+				}
+			}
+		}
+	}
+	for name := range wide {
+		if !found[name] {
+			t.Errorf("%s has a reason, and no role has it", name)
+		}
+	}
+}
+
 // TestRules: parameters that need each other are refused before anything is made.
 func TestRules(t *testing.T) {
 	tr := newTransformer(t, commercial.Region)

@@ -73,6 +73,9 @@ func variants() []variant {
 	return []variant{
 		{"aws, every option off", commercial, nil},
 		{"aws, every option on", commercial, everyOption(commercial)},
+		{"aws, a domain alone", commercial, map[string]string{
+			"DomainName": everyOption(commercial)["DomainName"], "CertificateArn": everyOption(commercial)["CertificateArn"],
+		}},
 		{"aws-cn, every option off", china, nil},
 		{"aws-cn, every option on", china, everyOption(china)},
 	}
