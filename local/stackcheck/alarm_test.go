@@ -316,7 +316,7 @@ func checkWatched(s *stack, _ *facts) []string {
 	return append(b, checkDivisors(s)...)
 }
 
-var divisor = regexp.MustCompile(`(\w+) / ([0-9]+)`)
+var divisor = regexp.MustCompile(`FILL\((\w+), 0\) / ([0-9]+)`)
 
 // checkDivisors: the alarm on durations divides each by its function's timeout.
 func checkDivisors(s *stack) []string {
