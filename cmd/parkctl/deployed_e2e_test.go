@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/encoding/cbor"
 
@@ -258,11 +259,11 @@ func TestDoctor(t *testing.T) {
 	alarm := deployedName + "-FunctionErrorsAlarm-1ABC"
 	d.resources[alarm] = "AWS::CloudWatch::Alarm"
 	d.alarms[alarm] = "OK"
-	tableName, key := fmt.Sprint("table-", time.Now().UnixNano()), "pk"
+	tableName, hashKey := fmt.Sprint("table-", time.Now().UnixNano()), "pk"
 	if _, err := dynamodb.NewFromConfig(server.Config()).CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: &tableName, BillingMode: dynamodbtypes.BillingModePayPerRequest,
-		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: &key, AttributeType: dynamodbtypes.ScalarAttributeTypeS}},
-		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: &key, KeyType: dynamodbtypes.KeyTypeHash}},
+		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: &hashKey, AttributeType: dynamodbtypes.ScalarAttributeTypeS}},
+		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: &hashKey, KeyType: dynamodbtypes.KeyTypeHash}},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func TestDoctor(t *testing.T) {
 	}
 	for what, want := range map[string]string{
 		"region": "ok cn-north-1, partition aws-cn", "credentials": "ok account 123456789012", "stack": "warn parking-prod is UPDATE_COMPLETE, version 0.0.1",
-		"secrets": "ok merchant 10000098", "events queue": "ok 0 waiting", "dead letters": "ok none", "table": "warn " + tableName,
+		"secrets": "ok merchant 10000098", "encryption": "ok", "events queue": "ok 0 waiting", "dead letters": "ok none", "table": "warn " + tableName,
 		"ICP": "warn AWS China serves no API", "address": "ok", "WeChat Pay": "ok", "clock": "ok", "alarms": "ok 1, none in ALARM",
 	} {
 		if !strings.HasPrefix(found[what], want) {
@@ -298,6 +299,10 @@ func TestDoctor(t *testing.T) {
 	}
 	d.status, d.outputs["ApiUrl"], off = "UPDATE_ROLLBACK_FAILED", "http://127.0.0.1:1", 10*time.Minute
 	d.outputs["IdempotencyTableName"] = "nowhere"
+	key := "arn:aws-cn:kms:cn-north-1:123456789012:key/5f4b2f7e-0000-4000-8000-000000000000"
+	if _, err := d.secrets.UpdateSecret(t.Context(), &secretsmanager.UpdateSecretInput{SecretId: &d.state.MerchantKeySecret, KmsKeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
 	d.parameters["MerchantSecretName"] = "nowhere"
 	got = d.parkctl("doctor", "--json")
 	found = lines(t, got.out)
@@ -306,7 +311,7 @@ func TestDoctor(t *testing.T) {
 	}
 	for what, want := range map[string]string{
 		"stack": "fail parking-prod is UPDATE_ROLLBACK_FAILED", "secrets": "fail 1 errors", "dead letters": "warn 1 events", "table": "fail",
-		"address": "fail", "alarm": "fail " + alarm, "events queue": "warn 0 waiting, 0 in delivery, 0 for a later try, the oldest 1h0m0s",
+		"encryption": "fail " + d.state.MerchantKeySecret, "address": "fail", "alarm": "fail " + alarm, "events queue": "warn 0 waiting, 0 in delivery, 0 for a later try, the oldest 1h0m0s",
 	} {
 		if !strings.HasPrefix(found[what], want) {
 			t.Errorf("%s: got %q, want %q", what, found[what], want)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"wechat-parking-gateway/shared/secretstore"
 )
 
 // The statuses that parkctl ends with. They are part of its interface: docs/parkctl.md and `parkctl --help` list them.
@@ -43,6 +45,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) i
 	case err == nil:
 		return 0
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		if errors.Is(err, secretstore.ErrUnknownOutcome) {
+			fmt.Fprintln(log, "parkctl:", err) // what was cut short matters here
+		}
 		return interruptedStatus
 	case errors.Is(err, errSilent):
 		return failedStatus

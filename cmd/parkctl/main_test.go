@@ -101,29 +101,36 @@ func golden(t *testing.T, path, got string) {
 
 // TestUsage: a command line that is not understood ends with status 2, says why and where help is, and does nothing.
 func TestUsage(t *testing.T) {
-	for _, row := range []struct {
-		args, want string
-	}{
-		{"nothing-like-this", `unknown command "nothing-like-this"`},
-		{"version --nothing", "unknown flag: --nothing"},
-		{"version more", `unknown command "more"`},
-		{"events drop", "name the events, or pass --all"},
-		{"events replay --all evt_1", "name the events, or pass --all"},
-		{"local trigger", "name one of"},
-		{"local chaos --callbacks 0", "--callbacks must be 1 to 100000"},
-		{"call parking --base-url https://gateway.example.com --root nowhere", "no local stack runs here"},
+	t.Setenv(stackVariable, "")
+	for args, want := range map[string]string{
+		"nothing-like-this":         `unknown command "nothing-like-this"`,
+		"version --nothing":         "unknown flag: --nothing",
+		"version more":              `unknown command "more"`,
+		"events drop":               "name the events, or pass --all",
+		"events replay --all evt_1": "name the events, or pass --all",
+		"local trigger":             "name one of",
+		"local chaos --callbacks 0": "--callbacks must be 1 to 100000",
+		"secret init --mode direct": "is missing",
+		"vendor add":                "accepts 1 arg(s), received 0",
+		"explain --at noon":         "--at wants a time",
 	} {
-		t.Run(row.args, func(t *testing.T) {
-			t.Setenv("PARKCTL_STACK", "")
-			got := parkctl(t, strings.Fields(row.args)...)
-			want := usageStatus
-			if strings.Contains(row.args, "nowhere") {
-				want = failedStatus
-			}
-			if got.status != want || got.out != "" || !strings.Contains(got.log, row.want) {
-				t.Errorf("got %+v, want status %d and %q on standard error alone", got, want, row.want)
+		t.Run(args, func(t *testing.T) {
+			got := parkctl(t, strings.Fields(args)...)
+			if got.status != usageStatus || got.out != "" || !strings.Contains(got.log, want) || !strings.Contains(got.log, "--help") {
+				t.Errorf("got %+v, want status %d and %q on standard error alone", got, usageStatus, want)
 			}
 		})
+	}
+}
+
+// TestNoLocalStack: where no local stack runs, every command that needs one says so, and how to name another.
+func TestNoLocalStack(t *testing.T) {
+	t.Setenv(stackVariable, "")
+	for _, args := range []string{"vendor list", "secret check", "events list", "doctor", "call parking", "local trigger blocked", "vendor ping x"} {
+		got := parkctl(t, append(strings.Fields(args), "--root", t.TempDir())...)
+		if got.status != failedStatus || got.out != "" || !strings.Contains(got.log, "no local stack runs here") {
+			t.Errorf("%s: got %+v, want status %d and how to go on", args, got, failedStatus)
+		}
 	}
 }
 

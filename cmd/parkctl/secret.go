@@ -225,7 +225,7 @@ standard input for each time that it is named.`,
 	f.StringArrayVar(&o.v3Keys, "api-v3-key-file", nil, "file with the APIv3 key, or -; may be repeated, newest first")
 	f.StringVar(&o.logHashKey, "log-hash-key-file", "", "file with the key of the hashes in logs (default: the stored one, or a new one)")
 	f.StringVar(&o.responseKeyID, "response-key-id", "", "the key that WeChat Pay is asked to sign answers with (default: the public key)")
-	f.StringVar(&o.kmsKeyID, "kms-key-id", "", "KMS key to encrypt new secrets with (default: AWS's own)")
+	f.StringVar(&o.kmsKeyID, "kms-key-id", "", "KMS key to encrypt new secrets with (default: the stack's parameter SecretsKmsKeyArn, or AWS's own)")
 	f.BoolVar(&o.force, "force", false, "write a new version where the merchant's secrets exist")
 	f.BoolVar(&o.dryRun, "dry-run", false, "check the files and say what would be made, and store nothing")
 	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"partner", "direct"}, cobra.ShellCompDirectiveNoFileComp))
@@ -275,6 +275,7 @@ func (o *initOptions) run(cmd *cobra.Command) error {
 	if err := o.write(cmd, d, what, len(exists) > 0); err != nil {
 		return err
 	}
+	o.kmsKeyID = cmp.Or(o.kmsKeyID, d.Parameters["SecretsKmsKeyArn"])
 	client := secretsmanager.NewFromConfig(d.AWS)
 	// The private key first: nothing signs before the merchant's secret is there, too.
 	for _, secret := range []secretdoc.Secret{set.MerchantKey, set.Merchant} {

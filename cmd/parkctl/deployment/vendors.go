@@ -3,37 +3,22 @@ package deployment
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"wechat-parking-gateway/shared/secretstore"
 )
 
 // ErrNoSecret says that there is no secret of a name.
-var ErrNoSecret = errors.New("there is no such secret")
-
-// current is the stage of the version that counts. It is always named: see package moto.
-const current = "AWSCURRENT"
+var ErrNoSecret = secretstore.ErrNotFound
 
 // Secret returns a secret's content. Its error names the secret and nothing in it.
 func (d *Deployment) Secret(ctx context.Context, name string) ([]byte, error) {
-	out, err := secretsmanager.NewFromConfig(d.AWS).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
-		SecretId: &name, VersionStage: aws.String(current),
-	})
-	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
-		return nil, fmt.Errorf("%w: %s in region %s", ErrNoSecret, name, d.Region)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the secret %s: %w", name, Plain(err))
-	}
-	if out.SecretString != nil {
-		return []byte(*out.SecretString), nil
-	}
-	return out.SecretBinary, nil
+	v, err := secretstore.New(secretsmanager.NewFromConfig(d.AWS)).Read(ctx, name)
+	return v.Document, err
 }
 
 // vendors is what a command needs of a vendors document without judging the rest of it.

@@ -18,6 +18,7 @@ import (
 	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -63,7 +64,7 @@ const patience = 10 * time.Second
 // Examine looks at everything and tells each line as it is found.
 func Examine(ctx context.Context, p Patient, tell func(Line)) {
 	for _, look := range []func(context.Context, Patient) []Line{
-		region, credentials, stack, secrets, queue, table, icp, address, weChatPay, clock, alarms,
+		region, credentials, stack, secrets, encryption, queue, table, icp, address, weChatPay, clock, alarms,
 	} {
 		if ctx.Err() != nil {
 			return
@@ -147,6 +148,34 @@ func secrets(ctx context.Context, p Patient) []Line {
 		return one(Warn, "secrets", "parkctl secret check", "%d warnings; %s", found[secretdoc.Warning], detail)
 	}
 	return one(OK, "secrets", "", "%s", detail)
+}
+
+// encryption compares the keys that the secrets are encrypted with to the one that the functions may decrypt with.
+func encryption(ctx context.Context, p Patient) []Line {
+	if p.Local || p.Status == "" {
+		return nil
+	}
+	allowed := p.Parameters["SecretsKmsKeyArn"]
+	client, looked := secretsmanager.NewFromConfig(p.AWS), 0
+	for _, name := range append([]string{p.MerchantSecret, p.MerchantKeySecret}, p.VendorsSecrets...) {
+		out, err := client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
+		if err != nil {
+			continue // the check of the secrets has said so, or the profile may not look
+		}
+		looked++
+		key := aws.ToString(out.KmsKeyId)
+		if key == "" || strings.HasSuffix(key, "alias/aws/secretsmanager") || key == allowed || allowed != "" && strings.HasSuffix(allowed, "/"+key) {
+			continue
+		}
+		if allowed == "" {
+			return one(Fail, "encryption", "deploy with SecretsKmsKeyArn, the ARN of that key", "%s is encrypted with the KMS key %s, and the stack's parameter SecretsKmsKeyArn is empty: no function can read it", name, key)
+		}
+		return one(Warn, "encryption", "see that both name one key", "%s is encrypted with the KMS key %s, the stack's SecretsKmsKeyArn is %s", name, key, allowed)
+	}
+	if looked == 0 {
+		return one(Warn, "encryption", "allow the profile secretsmanager:DescribeSecret", "the secrets' keys could not be looked at")
+	}
+	return one(OK, "encryption", "", "the functions may decrypt what %d secrets are encrypted with", looked)
 }
 
 // backlog is from how many waiting events on somebody should look.
