@@ -52,14 +52,15 @@ type edited struct {
 	Changed bool   `json:"changed"`
 }
 
-// edit changes the merchant's secret beside others who do, and tells what became of it.
-func (o *keyOptions) edit(cmd *cobra.Command, what string, change func([]byte) ([]byte, error)) error {
+// edit changes the merchant's secret beside others who do, and tells what became of it. What is final cannot be undone with
+// what the secret holds afterwards.
+func (o *keyOptions) edit(cmd *cobra.Command, what string, final bool, change func([]byte) ([]byte, error)) error {
 	d, err := secretNames{merchant: o.secret}.open(cmd, o.settings)
 	if err != nil {
 		return err
 	}
 	store := secretstore.New(secretsmanager.NewFromConfig(d.AWS))
-	if err := o.write(cmd, d, fmt.Sprintf("%s in the secret %s.", what, d.MerchantSecret), false); err != nil {
+	if err := o.write(cmd, d, fmt.Sprintf("%s in the secret %s.", what, d.MerchantSecret), final); err != nil {
 		return err
 	}
 	return o.store(cmd, store, d.MerchantSecret, what, change)
@@ -166,7 +167,7 @@ are signed with now, until "parkctl secret key respond" names another.`,
 					return err
 				}
 				what := "WeChat Pay's key " + cmp.Or(id, "of the certificate in "+file) + " is added"
-				return o.edit(cmd, what, func(document []byte) ([]byte, error) { return keyring.AddWeChatPay(document, id, text) })
+				return o.edit(cmd, what, false, func(document []byte) ([]byte, error) { return keyring.AddWeChatPay(document, id, text) })
 			}
 			key, err := readKey(file, bufio.NewReader(cmd.InOrStdin()))
 			if err != nil {
@@ -176,7 +177,7 @@ are signed with now, until "parkctl secret key respond" names another.`,
 			if last {
 				what = fmt.Sprintf("A new %s key comes last", kind)
 			}
-			return o.edit(cmd, what, func(document []byte) ([]byte, error) { return keyring.AddSecret(document, kind, key, last) })
+			return o.edit(cmd, what, false, func(document []byte) ([]byte, error) { return keyring.AddSecret(document, kind, key, last) })
 		},
 	}
 	o.register(cmd, true)
@@ -197,7 +198,7 @@ func keyPromoteCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.edit(cmd, fmt.Sprintf("The %s key %s comes first", kind, args[1]), func(document []byte) ([]byte, error) {
+			return o.edit(cmd, fmt.Sprintf("The %s key %s comes first", kind, args[1]), false, func(document []byte) ([]byte, error) {
 				return keyring.Promote(document, kind, args[1])
 			})
 		},
@@ -219,7 +220,7 @@ func keyRemoveCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.edit(cmd, fmt.Sprintf("The %s key %s is taken away", kind, args[1]), func(document []byte) ([]byte, error) {
+			return o.edit(cmd, fmt.Sprintf("The %s key %s is taken away", kind, args[1]), true, func(document []byte) ([]byte, error) {
 				return keyring.Remove(document, kind, args[1], time.Now())
 			})
 		},
@@ -247,7 +248,7 @@ With --default that is the WeChat Pay public key, or else the certificate that b
 			if len(args) == 1 {
 				id, what = args[0], "Answers are asked to be signed with "+args[0]
 			}
-			return o.edit(cmd, what, func(document []byte) ([]byte, error) { return keyring.Respond(document, id) })
+			return o.edit(cmd, what, false, func(document []byte) ([]byte, error) { return keyring.Respond(document, id) })
 		},
 	}
 	o.register(cmd, true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"wechat-parking-gateway/local/fixture"
+	"wechat-parking-gateway/local/lambdahost"
 	"wechat-parking-gateway/local/moto"
 	"wechat-parking-gateway/local/samtemplate"
 	"wechat-parking-gateway/local/wechatpaysim"
@@ -69,6 +71,9 @@ func (s *Stack) RefreshCertificates(ctx context.Context) (Refreshed, error) {
 	result := Refreshed{Function: CertRefreshID}
 	if _, err := s.Host.Invoke(ctx, CertRefreshID, scheduledEvent(time.Now())); err != nil {
 		result.Error = err.Error()
+		if failure, ok := errors.AsType[*lambdahost.FunctionError](err); ok && failure.Message != "" {
+			result.Error = failure.Message
+		}
 	}
 	var document fixture.Merchant
 	out, err := secretsmanager.NewFromConfig(s.AWS).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
