@@ -133,6 +133,7 @@ func TestBootstraps(t *testing.T) {
 		"golang.org/x/text":                                   "parkctl's",
 		"github.com/aws/aws-sdk-go-v2/service/cloudformation": "parkctl's",
 		"github.com/aws/aws-sdk-go-v2/service/cloudwatch":     "parkctl's",
+		"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs": "parkctl's",
 		"github.com/aws/aws-sdk-go-v2/service/sts":            "parkctl's",
 		"go.yaml.in/yaml/v3":                                  "the local stack's",
 		"github.com/standard-webhooks":                        "the demo vendor's and tests'",

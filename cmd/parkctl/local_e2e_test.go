@@ -16,6 +16,21 @@ import (
 	"wechat-parking-gateway/local/stack"
 )
 
+// functionLog opens the file in which a local stack logs.
+func functionLog(t *testing.T, root string) io.Writer {
+	t.Helper()
+	folder := filepath.Join(root, "build", "local")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(folder, "functions.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
 // TestLocalStack: against the compiled functions of a running local stack the doctor finds everything in order, a vendor
 // that was just added calls with its hand-over file, keeps calling while its secrets are rotated, is pinged, and a callback
 // that the stack's WeChat Pay sent is explained.
@@ -37,7 +52,8 @@ func TestLocalStack(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	s, err := stack.Start(ctx, stack.Options{Root: root, Listen: "127.0.0.1:0", FunctionLog: io.Discard})
+	log := functionLog(t, root)
+	s, err := stack.Start(ctx, stack.Options{Root: root, Listen: "127.0.0.1:0", FunctionLog: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +82,15 @@ func TestLocalStack(t *testing.T) {
 	run(0, "call", "entry", "--handover", "acme.gateway.env")
 	run(0, "vendor", "ping", fixture.VendorID)
 	run(failedStatus, "vendor", "ping", "acme")
+
+	// The two calls of the plate are found again. A line may come a little after its answer.
+	var found result
+	for found.status = -1; ctx.Err() == nil && strings.Count(found.out, " acme ") < 2; time.Sleep(50 * time.Millisecond) {
+		found = parkctl(t, "trace", "--plate", fixture.Plate, "--root", root)
+	}
+	if !strings.Contains(found.out, "parkingsync ") || !strings.Contains(found.out, "vehiclenotify ") || strings.Contains(found.out+found.log, fixture.Plate) {
+		t.Errorf("got %+v, want both calls of the plate, and never the plate", found)
+	}
 
 	callback, err := s.WeChatPay.BuildPlateState(s.URL+"/v1/callbacks/vehicle/"+fixture.VendorID, fixture.PlateState("BLOCKED", "OVERDUE", ""))
 	if err != nil {

@@ -88,7 +88,7 @@ Exit status: 0 done; 1 refused, found wrong, or out of reach; 2 the command line
 		&cobra.Group{ID: operatorGroup, Title: "To look after a gateway:"},
 		&cobra.Group{ID: developerGroup, Title: "To try things out:"},
 	)
-	grouped(cmd, operatorGroup, secretCommand(s), vendorCommand(s), eventsCommand(s), explainCommand(s), doctorCommand(s))
+	grouped(cmd, operatorGroup, secretCommand(s), vendorCommand(s), eventsCommand(s), traceCommand(s), explainCommand(s), doctorCommand(s))
 	grouped(cmd, developerGroup, localCommand(s), callCommand(s))
 	cmd.AddCommand(versionCommand(s))
 	noteStart(cmd, s)
