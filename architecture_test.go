@@ -186,9 +186,14 @@ func TestVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	output := "\n  Version:\n    Description: Version of the gateway.\n    Value: " + strings.TrimSpace(string(version)) + " "
-	if !strings.Contains(string(template), output) {
-		t.Errorf("the output Version in template.yaml is not %s", version)
+	number := strings.TrimSpace(string(version))
+	for _, text := range []string{
+		"\n  Version:\n    Description: Version of the gateway.\n    Value: " + number + " ", // the output
+		" Settings of " + number + ": ", // in the description of ReadVendorsPolicy
+	} {
+		if !strings.Contains(string(template), text) {
+			t.Errorf("template.yaml does not say %q, and VERSION says %s", text, number)
+		}
 	}
 }
 
