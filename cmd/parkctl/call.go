@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,7 @@ hand-over file, else from the vendors' secret of the stack.`,
   parkctl call entry --handover acme-parking.gateway.env                  # to any gateway, as the vendor of a hand-over file
   parkctl call parking --stack parking-prod --vendor acme-parking`,
 	}
-	cmd.AddCommand(callParkingCommand(s), callEntryCommand(s))
+	cmd.AddCommand(callInfoCommand(s), callParkingCommand(s), callEntryCommand(s))
 	return cmd
 }
 
@@ -47,8 +49,27 @@ func (o *callOptions) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.handover, "handover", "", "hand-over file that `parkctl vendor add` wrote: address, vendor and secret")
 	cmd.Flags().StringVar(&o.vendorID, "vendor", "", "vendor id (default: the hand-over file's, or "+fixture.VendorID+" on the local stack)")
 	cmd.Flags().StringVar(&o.webhookID, "webhook-id", "", "id of the fact, the idempotency key (default: a new one)")
-	cmd.Flags().StringVar(&o.plate, "plate", fixture.Plate, "plate number")
 	completeVendors(cmd, o.settings, "vendor")
+}
+
+func callInfoCommand(s *settings) *cobra.Command {
+	options := callOptions{settings: s}
+	cmd := &cobra.Command{
+		Use:   "info",
+		Short: "Ask the gateway what is configured for the vendor: proves address, id and secret, and reaches no car",
+		Example: `  parkctl call info --handover acme-parking.gateway.env
+  parkctl call info --stack parking-prod --vendor acme-parking`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return options.call(ctx, cmd.OutOrStdout(), func(vendor *demovendor.Vendor, webhookID string) (called, demovendor.Answer, error) {
+				answer, err := vendor.Info(ctx, webhookID)
+				return called{Method: http.MethodGet, URL: vendor.InfoPath()}, answer, err
+			})
+		},
+	}
+	options.register(cmd)
+	return cmd
 }
 
 func callParkingCommand(s *settings) *cobra.Command {
@@ -69,6 +90,7 @@ func callParkingCommand(s *settings) *cobra.Command {
 		},
 	}
 	options.register(cmd)
+	cmd.Flags().StringVar(&options.plate, "plate", fixture.Plate, "plate number")
 	cmd.Flags().StringVar(&state, "state", state, "IN or OUT")
 	cmd.Flags().StringVar(&openID, "openid", openID, "the member's openid under the brand's appid")
 	cmd.Flags().StringVar(&at, "time", "", "RFC 3339 with offset (default: now)")
@@ -93,6 +115,7 @@ func callEntryCommand(s *settings) *cobra.Command {
 		},
 	}
 	options.register(cmd)
+	cmd.Flags().StringVar(&options.plate, "plate", fixture.Plate, "plate number")
 	cmd.Flags().StringVar(&parking, "parking-name", parking, "the car park's name")
 	cmd.Flags().StringVar(&at, "time", "", "RFC 3339 with offset (default: now)")
 	return cmd
@@ -132,73 +155,63 @@ func (o *callOptions) caller(ctx context.Context) (*demovendor.Vendor, string, e
 	if baseURL == "" {
 		return nil, "", usage("the stack %s has no output ApiUrl; name the gateway's address with --base-url", o.stack)
 	}
+	baseURL = strings.TrimSuffix(baseURL, "/")
 	vendor, err := demovendor.New(vendorID, secret, baseURL, time.Now)
 	return vendor, baseURL, err
 }
 
 func call(ctx context.Context, out io.Writer, options callOptions, route string, fields map[string]any) error {
-	vendor, baseURL, err := options.caller(ctx)
-	if err != nil {
-		return err
-	}
 	body, err := json.Marshal(fields)
 	if err != nil {
 		return err
 	}
-	webhookID := options.webhookID
-	if webhookID == "" {
-		webhookID = "call-" + rand.Text()
+	return options.call(ctx, out, func(vendor *demovendor.Vendor, webhookID string) (called, demovendor.Answer, error) {
+		answer, err := vendor.Call(ctx, route, webhookID, body)
+		return called{Method: http.MethodPost, URL: vendor.Path(route), Request: body}, answer, err
+	})
+}
+
+// call makes a call as the vendor of the flags and tells what came of it.
+func (o *callOptions) call(ctx context.Context, out io.Writer, do func(vendor *demovendor.Vendor, webhookID string) (called, demovendor.Answer, error)) error {
+	vendor, baseURL, err := o.caller(ctx)
+	if err != nil {
+		return err
 	}
-	answer, err := vendor.Call(ctx, route, webhookID, body)
+	webhookID := cmp.Or(o.webhookID, "call-"+rand.Text())
+	c, answer, err := do(vendor, webhookID)
 	if err != nil {
 		return fmt.Errorf("the gateway does not answer: %w", err)
 	}
-	if options.json {
-		if err := emit(out, calledOf(baseURL+vendor.Path(route), webhookID, body, answer)); err != nil {
-			return err
-		}
-		return answerError(answer)
+	c.URL, c.WebhookID = baseURL+c.URL, webhookID
+	c.take(answer)
+	if o.json {
+		err = emit(out, c)
+	} else {
+		err = c.write(out, answer.Body)
 	}
-	fmt.Fprintf(out, "POST %s%s\nwebhook-id: %s\n%s\n\nHTTP %d in %d ms\n", baseURL, vendor.Path(route), webhookID, body,
-		answer.Status, answer.Took.Milliseconds())
-	for _, name := range answerHeaders {
-		if value := answer.Header.Get(name); value != "" {
-			fmt.Fprintf(out, "%s: %s\n", name, value)
-		}
+	if err == nil && answer.Status >= 300 {
+		err = fmt.Errorf("the gateway refused the call (%d)", answer.Status)
 	}
-	if len(answer.Body) > 0 {
-		if err := printJSON(out, answer.Body); err != nil {
-			return err
-		}
-	}
-	return answerError(answer)
+	return err
 }
 
 // answerHeaders are the headers of an answer that tell its reader something.
 var answerHeaders = []string{"Request-Id", "Retry-After", "Idempotency-Replayed"}
 
-func answerError(answer demovendor.Answer) error {
-	if answer.Status >= 300 {
-		return fmt.Errorf("the gateway refused the call (%d)", answer.Status)
-	}
-	return nil
-}
-
 // called is a call and its answer, for machines.
 type called struct {
+	Method    string            `json:"method"`
 	URL       string            `json:"url"`
 	WebhookID string            `json:"webhook_id"`
-	Request   json.RawMessage   `json:"request"`
+	Request   json.RawMessage   `json:"request,omitzero"`
 	Status    int               `json:"status"`
 	TookMS    int64             `json:"took_ms"`
 	Headers   map[string]string `json:"headers"`
-	Body      any               `json:"body,omitempty"`
+	Body      any               `json:"body,omitzero"`
 }
 
-func calledOf(url, webhookID string, body []byte, answer demovendor.Answer) called {
-	c := called{
-		URL: url, WebhookID: webhookID, Request: body, Status: answer.Status, TookMS: answer.Took.Milliseconds(), Headers: map[string]string{},
-	}
+func (c *called) take(answer demovendor.Answer) {
+	c.Status, c.TookMS, c.Headers = answer.Status, answer.Took.Milliseconds(), map[string]string{}
 	for _, name := range answerHeaders {
 		if value := answer.Header.Get(name); value != "" {
 			c.Headers[name] = value
@@ -210,7 +223,24 @@ func calledOf(url, webhookID string, body []byte, answer demovendor.Answer) call
 	case len(answer.Body) > 0:
 		c.Body = string(answer.Body)
 	}
-	return c
+}
+
+// write writes a call for people.
+func (c *called) write(out io.Writer, body []byte) error {
+	text := fmt.Sprintf("%s %s\nwebhook-id: %s\n", c.Method, c.URL, c.WebhookID)
+	if len(c.Request) > 0 {
+		text += string(c.Request) + "\n"
+	}
+	text += fmt.Sprintf("\nHTTP %d in %d ms\n", c.Status, c.TookMS)
+	for _, name := range answerHeaders {
+		if value := c.Headers[name]; value != "" {
+			text += name + ": " + value + "\n"
+		}
+	}
+	if _, err := io.WriteString(out, text); err != nil || len(body) == 0 {
+		return err
+	}
+	return printJSON(out, body)
 }
 
 // completeVendors completes a flag with the ids of the gateway's vendors: those that the local stack's state file names, or

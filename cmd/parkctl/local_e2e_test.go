@@ -76,6 +76,9 @@ func TestLocalStack(t *testing.T) {
 	}
 	run(0, "secret", "check")
 	run(0, "vendor", "add", "acme", "--sub-mchid", fixture.SubMchID, "--vehicle-appid", fixture.SubAppID, "--brandid", fmt.Sprint(fixture.BrandID), "--circle-appid", fixture.CircleAppID)
+	if got := run(0, "call", "info", "--handover", "acme.gateway.env", "--json"); !strings.Contains(got.out, `"method":"GET"`) || !strings.Contains(got.out, fixture.SubMchID) {
+		t.Errorf("got %+v, want what is configured for the vendor", got)
+	}
 	run(0, "call", "parking", "--handover", "acme.gateway.env")
 	run(0, "vendor", "rotate", "acme", "--out", "rotated.env")
 	// The functions look again at once for a secret that they do not know, and at most every 30 s: the old one works meanwhile.

@@ -202,6 +202,7 @@ func (e *explainer) secrets() (keys []option[[]byte], tried []string) {
 	asked := ""
 	if rest, ok := strings.CutPrefix(e.message.URI, "/v1/vendors/"); ok {
 		asked, _, _ = strings.Cut(rest, "/")
+		asked, _, _ = strings.Cut(asked, "?")
 	}
 	var wrong []option[[]byte]
 	for _, id := range sortedKeys(e.keys.vendors) {
