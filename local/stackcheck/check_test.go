@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -575,6 +577,36 @@ func TestChangeOfParameterMakesVersions(t *testing.T) {
 	}
 	if touching < 8 {
 		t.Errorf("only %d parameters change a function: this test is blind", touching)
+	}
+}
+
+// TestDescriptionsReplace: CloudFormation replaces a managed policy and a version whose description changes, as its own schemas
+// say, which cfn-lint brings along.
+func TestDescriptionsReplace(t *testing.T) {
+	const script = `
+import json, sys
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER as schemas
+json.dump({f"{r} {t}": schemas.get_resource_schema(r, t).schema["createOnlyProperties"]
+    for r in ("ap-southeast-1", "cn-north-1") for t in ("AWS::IAM::ManagedPolicy", "AWS::Lambda::Version")}, sys.stdout)
+`
+	cmd := exec.Command(".venv/bin/python", "-B", "-c", script)
+	cmd.Dir = root
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var replacing map[string][]string
+	if err := json.Unmarshal(out, &replacing); err != nil {
+		t.Fatal(err)
+	}
+	if len(replacing) != 4 {
+		t.Errorf("got %d types, want two in two regions", len(replacing))
+	}
+	for kind, properties := range replacing {
+		if !slices.Contains(properties, "/properties/Description") {
+			t.Errorf("%s is not replaced when its description changes, but for %v", kind, properties)
+		}
 	}
 }
 
