@@ -173,7 +173,7 @@ func TestPackageDocs(t *testing.T) {
 	}
 }
 
-// TestVersion: the file VERSION says which version this is, and a deployed stack says the same.
+// TestVersion: the file VERSION says which version this is; a deployed stack, the contract and the changelog say the same.
 func TestVersion(t *testing.T) {
 	version, err := os.ReadFile("VERSION")
 	if err != nil {
@@ -193,6 +193,15 @@ func TestVersion(t *testing.T) {
 	} {
 		if !strings.Contains(string(template), text) {
 			t.Errorf("template.yaml does not say %q, and VERSION says %s", text, number)
+		}
+	}
+	for name, line := range map[string]string{"CHANGELOG.md": `(?m)^## \[([0-9.]+)\]`, "api/openapi.yaml": `(?m)^  version: (.*)$`} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := regexp.MustCompile(line).FindSubmatch(text); m == nil || string(m[1]) != number {
+			t.Errorf("%s does not name version %s first", name, number)
 		}
 	}
 }

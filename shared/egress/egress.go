@@ -13,10 +13,10 @@
 // The exchange is HTTP/1.1, made of net.Dialer, crypto/tls, http.Request.Write
 // and http.ReadResponse. There is no proxy, redirect, cookie, decompression or
 // stored body in it to be switched off. It does without http.Transport because
-// that one prints what a server sends unasked to the standard logger, and dials
-// on after its caller gave up; here nothing of an answer's text is kept or
-// logged, and no goroutine outlives a call. An idle connection is just an open
-// socket.
+// that one prints what a server sends unasked to the standard logger, a plate for
+// instance, and cannot be told not to; here nothing of an answer's text is kept
+// or logged, and no goroutine outlives a call. An idle connection is just an open
+// socket. docs/decisions.md weighs this.
 //
 // The sender of events may import it, and the tool that writes webhook_urls, for
 // [Client.CheckURL]; it imports no other room. It knows no event, no vendor and
