@@ -86,8 +86,10 @@ func newCertificate(random io.Reader, key *rsa.PrivateKey, notBefore, notAfter t
 func (s *Simulator) Keys() Keys { return s.keys.Load().clone() }
 
 // ChangeKeys changes the keys from now on, for requests that come in later and callbacks that are built or renewed later.
-// It must not be called twice at a time.
+// One change is made at a time; change must not call the simulator.
 func (s *Simulator) ChangeKeys(change func(*Keys)) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	k := s.Keys()
 	change(&k)
 	if err := k.check(); err != nil {

@@ -134,10 +134,11 @@ type Request struct {
 
 // Simulator is WeChat Pay for one merchant. It is safe for concurrent use.
 type Simulator struct {
-	cfg    Config
-	keys   atomic.Pointer[Keys]
-	closed chan struct{}
-	stop   sync.Once
+	cfg      Config
+	keys     atomic.Pointer[Keys]
+	changing sync.Mutex // held while keys are changed
+	closed   chan struct{}
+	stop     sync.Once
 
 	randomness sync.Mutex
 

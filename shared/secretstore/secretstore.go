@@ -219,6 +219,9 @@ func (s *Store) read(ctx context.Context, in *secretsmanager.GetSecretValueInput
 	return v, nil
 }
 
+// limitExceeded is the code of an account's limits, of which a secret's number of versions is the one that is met here.
+const limitExceeded = "LimitExceededException"
+
 // errNoAnswer stands for a transport's error, which may quote what was sent or received.
 var errNoAnswer = errors.New("no answer")
 
@@ -262,6 +265,9 @@ type refusedError struct {
 
 func (e *refusedError) Error() string {
 	text := "the secret " + e.secret + ": Secrets Manager refused " + e.action + ": " + e.cause.ErrorCode()
+	if e.cause.ErrorCode() == limitExceeded {
+		return text + ": a secret takes about a hundred versions in 24 hours; put several changes into one, or wait"
+	}
 	// Who may not do what is said in the message alone, and it holds nothing else.
 	if e.quiet && e.cause.ErrorCode() != "AccessDeniedException" {
 		return text

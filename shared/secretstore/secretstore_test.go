@@ -236,9 +236,10 @@ func TestErrors(t *testing.T) {
 				}
 			}, nil, "cannot be reached or does not answer",
 		},
-		"writing denied":  {func(f *fake) { f.onPut = func() error { return denied } }, nil, "role/x may not do"},
-		"writing refused": {func(f *fake) { f.onPut = func() error { return refused("InvalidParameterException") } }, nil, "InvalidParameterException"},
-		"answer lost":     {func(f *fake) { f.lose = errors.New(private) }, secretstore.ErrUnknownOutcome, "look at it"},
+		"writing denied":    {func(f *fake) { f.onPut = func() error { return denied } }, nil, "role/x may not do"},
+		"writing refused":   {func(f *fake) { f.onPut = func() error { return refused("InvalidParameterException") } }, nil, "InvalidParameterException"},
+		"too many versions": {func(f *fake) { f.onPut = func() error { return refused("LimitExceededException") } }, nil, "hundred versions"},
+		"answer lost":       {func(f *fake) { f.lose = errors.New(private) }, secretstore.ErrUnknownOutcome, "look at it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake("a")
