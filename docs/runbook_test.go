@@ -3,16 +3,13 @@ package docs_test
 import (
 	"encoding/json"
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
+	"wechat-parking-gateway/local/gosource"
 	"wechat-parking-gateway/local/samtemplate"
 )
 
@@ -107,18 +104,19 @@ func TestRunbookCommands(t *testing.T) {
 func telemetryFields(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	eachFile(t, "../shared/telemetry/*.go", func(file *ast.File) {
+	for _, file := range files(t, "../shared/telemetry/*.go") {
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.ValueSpec)
 			if !ok || len(spec.Values) != 1 {
 				return true
 			}
 			if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Key" {
-				names = append(names, text(spec.Values[0]))
+				name, _ := gosource.Text(spec.Values[0])
+				names = append(names, name)
 			}
 			return true
 		})
-	})
+	}
 	if len(names) < 20 {
 		t.Fatalf("found the fields %q alone", names)
 	}
@@ -130,43 +128,25 @@ func sourceTexts(t *testing.T) []string {
 	t.Helper()
 	var texts []string
 	for _, pattern := range []string{"../functions/*/*.go", "../shared/*/*.go"} {
-		eachFile(t, pattern, func(file *ast.File) {
+		for _, file := range files(t, pattern) {
 			ast.Inspect(file, func(n ast.Node) bool {
-				if e, ok := n.(ast.Expr); ok && text(e) != "" {
-					texts = append(texts, text(e))
+				if text, ok := gosource.Text(n); ok {
+					texts = append(texts, text)
 				}
 				return true
 			})
-		})
+		}
 	}
 	return texts
 }
 
-func eachFile(t *testing.T, pattern string, do func(*ast.File)) {
+func files(t *testing.T, pattern string) []*ast.File {
 	t.Helper()
-	paths, err := filepath.Glob(pattern)
+	found, err := gosource.Files(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		do(file)
-	}
-}
-
-func text(e ast.Expr) string {
-	l, ok := e.(*ast.BasicLit)
-	if !ok || l.Kind != token.STRING {
-		return ""
-	}
-	s, _ := strconv.Unquote(l.Value)
-	return s
+	return found
 }
 
 // accessFields returns the fields of the API's access log.

@@ -5,16 +5,14 @@ package stackcheck
 import (
 	"encoding/json"
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"wechat-parking-gateway/local/awscalls"
+	"wechat-parking-gateway/local/gosource"
 	"wechat-parking-gateway/local/samtemplate"
 )
 
@@ -92,27 +90,19 @@ type source struct {
 
 func parseFolder(t testing.TB, folder string) source {
 	t.Helper()
-	paths, err := filepath.Glob(folder + "/*.go")
+	files, err := gosource.Files(folder + "/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := source{constants: map[string]string{}}
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.files = append(p.files, file)
+	p := source{files: files, constants: map[string]string{}}
+	for _, file := range files {
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.ValueSpec)
 			if !ok || len(spec.Values) != len(spec.Names) {
 				return true
 			}
 			for i, name := range spec.Names {
-				if text, ok := literal(spec.Values[i]); ok {
+				if text, ok := gosource.Text(spec.Values[i]); ok {
 					p.constants[name.Name] = text
 				}
 			}
@@ -120,15 +110,6 @@ func parseFolder(t testing.TB, folder string) source {
 		})
 	}
 	return p
-}
-
-func literal(e ast.Expr) (string, bool) {
-	l, ok := e.(*ast.BasicLit)
-	if !ok || l.Kind != token.STRING {
-		return "", false
-	}
-	text, err := strconv.Unquote(l.Value)
-	return text, err == nil
 }
 
 // settings returns the names in calls of box.Settings.Required, List and the like.
@@ -148,7 +129,7 @@ func (p source) settings(t testing.TB) []string {
 			if on, ok := method.X.(*ast.SelectorExpr); !ok || on.Sel.Name != "Settings" || len(called.Args) == 0 {
 				return true
 			}
-			name, ok := literal(called.Args[0])
+			name, ok := gosource.Text(called.Args[0])
 			if !ok {
 				t.Errorf("a setting's name is no literal in a call of Settings.%s: this test cannot tell what is read", method.Sel.Name)
 			}
@@ -182,7 +163,7 @@ func (p source) routes(t testing.TB) []string {
 			}
 			for _, e := range served.Elts {
 				key := e.(*ast.KeyValueExpr).Key
-				text, ok := literal(key)
+				text, ok := gosource.Text(key)
 				if name, isName := key.(*ast.Ident); isName {
 					text, ok = p.constants[name.Name], p.constants[name.Name] != ""
 				}
@@ -200,42 +181,33 @@ func (p source) routes(t testing.TB) []string {
 
 // TestSettingsHaveOneReader: whatever a function's packages read from the environment beside its settings is set by Lambda.
 func TestSettingsHaveOneReader(t *testing.T) {
-	var paths []string
-	for _, pattern := range []string{"functions/*/*.go", "shared/*/*.go"} {
-		found, err := filepath.Glob(root + pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		paths = append(paths, found...)
-	}
 	reads := 0
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	for _, pattern := range []string{"functions/*/*.go", "shared/*/*.go"} {
+		files, err := gosource.Files(root + pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			called, ok := n.(*ast.CallExpr)
-			if !ok || len(called.Args) != 1 {
+		for _, file := range files {
+			ast.Inspect(file, func(n ast.Node) bool {
+				called, ok := n.(*ast.CallExpr)
+				if !ok || len(called.Args) != 1 {
+					return true
+				}
+				method, ok := called.Fun.(*ast.SelectorExpr)
+				if !ok || !strings.EqualFold(method.Sel.Name, "getenv") && method.Sel.Name != "LookupEnv" {
+					return true
+				}
+				name, ok := gosource.Text(called.Args[0])
+				if !ok {
+					return true // package settings and package awsenv, which are given the names
+				}
+				reads++
+				if !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "_X_AMZN_") {
+					t.Errorf("package %s reads %s, which is no setting that a function names in its main and none of Lambda's", file.Name, name)
+				}
 				return true
-			}
-			method, ok := called.Fun.(*ast.SelectorExpr)
-			if !ok || !strings.EqualFold(method.Sel.Name, "getenv") && method.Sel.Name != "LookupEnv" {
-				return true
-			}
-			name, ok := literal(called.Args[0])
-			if !ok {
-				return true // package settings and package awsenv, which are given the names
-			}
-			reads++
-			if !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "_X_AMZN_") {
-				t.Errorf("%s reads %s, which is no setting that a function names in its main and none of Lambda's", path, name)
-			}
-			return true
-		})
+			})
+		}
 	}
 	if reads == 0 {
 		t.Error("found nothing that reads the environment: this test is blind")
