@@ -60,6 +60,8 @@ is stored, so that no vendor ever has a secret that nobody knows.`,
 type book struct {
 	*deployment.Deployment
 	store *secretstore.Store
+	// chosen is the secret that was chosen to write to, "" for none.
+	chosen string
 }
 
 // vendorOptions are the flags of the vendor commands.
@@ -70,14 +72,19 @@ type vendorOptions struct {
 }
 
 func (o *vendorOptions) register(cmd *cobra.Command, writes bool) {
-	cmd.Flags().StringVar(&o.secret, "vendors-secret", "", "name of the vendors' secret (default: the stack's)")
+	purpose := "a vendors' secret to look into beside the stack's"
+	if writes {
+		purpose = "the vendors' secret to write a new vendor or merchant to (default: the stack's first, or where the vendor stands)"
+	}
+	cmd.Flags().StringVar(&o.secret, "vendors-secret", "", purpose)
 	if writes {
 		o.consent.register(cmd)
 	}
 }
 
 // book opens the gateway's vendors.
-func (o *vendorOptions) book(ctx context.Context) (*book, error) {
+func (o *vendorOptions) book(cmd *cobra.Command) (*book, error) {
+	ctx, log := cmd.Context(), cmd.ErrOrStderr()
 	d, err := o.open(ctx)
 	if errors.Is(err, deployment.ErrNoStack) && o.secret != "" {
 		err = nil // a secret may be there before its stack is
@@ -85,13 +92,17 @@ func (o *vendorOptions) book(ctx context.Context) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.secret != "" {
-		d.VendorsSecrets = []string{o.secret}
+	// A vendor may stand in one secret alone, so all are looked at whatever is written to.
+	if o.secret != "" && !slices.Contains(d.VendorsSecrets, o.secret) {
+		if d.Status != "" {
+			fmt.Fprintf(log, "The stack %s does not read the secret %s: add it to the parameter VendorsSecretNames.\n", d.Stack, o.secret)
+		}
+		d.VendorsSecrets = append(d.VendorsSecrets, o.secret)
 	}
 	if len(d.VendorsSecrets) == 0 {
 		return nil, fmt.Errorf("the stack %s has no parameter VendorsSecretNames: name the secret with --vendors-secret", d.Stack)
 	}
-	return &book{d, secretstore.New(secretsmanager.NewFromConfig(d.AWS))}, nil
+	return &book{d, secretstore.New(secretsmanager.NewFromConfig(d.AWS)), o.secret}, nil
 }
 
 // page is one vendors secret.
@@ -239,7 +250,7 @@ The file is new, is readable by its owner alone, and is complete on the disk bef
 			if err != nil {
 				return err
 			}
-			b, err := o.book(ctx)
+			b, err := o.book(cmd)
 			if err != nil {
 				return err
 			}
@@ -263,7 +274,7 @@ The file is new, is readable by its owner alone, and is complete on the disk bef
 			if _, _, err := find(pages, id); err == nil {
 				return fmt.Errorf("%s: %w", id, vendorbook.ErrExists)
 			}
-			name := b.VendorsSecrets[0]
+			name := cmp.Or(b.chosen, b.VendorsSecrets[0])
 			if err := o.write(cmd, b.Deployment, fmt.Sprintf("Vendor %s will be added to the secret %s.", id, name), false); err != nil {
 				return err
 			}
@@ -405,7 +416,7 @@ func vendorListCommand(s *settings) *cobra.Command {
 		Example: "  parkctl vendor list\n  parkctl vendor list --stack parking-prod --json | jq -r .vendor",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := o.book(cmd.Context())
+			b, err := o.book(cmd)
 			if err != nil {
 				return err
 			}
@@ -456,7 +467,7 @@ in a hand-over file: printf %s whsec_… | sha256sum | cut -c1-12`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: vendorIDs(s),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := o.book(cmd.Context())
+			b, err := o.book(cmd)
 			if err != nil {
 				return err
 			}
@@ -505,7 +516,7 @@ func vendorEdit(o *vendorOptions, cmd *cobra.Command, do func(cmd *cobra.Command
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.ValidArgsFunction = vendorIDs(o.settings)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		b, err := o.book(cmd.Context())
+		b, err := o.book(cmd)
 		if err != nil {
 			return err
 		}
@@ -692,6 +703,31 @@ func btoi(b bool) int {
 	return 0
 }
 
+// removeMerchant takes a merchant out of every secret in which the vendor has it, and tells of each.
+func (b *book) removeMerchant(ctx context.Context, id, subMchID string, tell func(secret string) error) error {
+	pages, err := b.read(ctx)
+	if err != nil {
+		return err
+	}
+	removed := false
+	for _, p := range pages {
+		if !slices.ContainsFunc(p.vendors[id].Merchants, func(m vendorbook.Merchant) bool { return m.SubMchID == subMchID }) {
+			continue
+		}
+		if _, err := b.edit(ctx, p.name, func(document []byte) ([]byte, error) { return vendorbook.RemoveMerchant(document, id, subMchID) }); err != nil {
+			return err
+		}
+		removed = true
+		if err := tell(p.name); err != nil {
+			return err
+		}
+	}
+	if !removed {
+		return fmt.Errorf("%s: %w", id, vendorbook.ErrNoMerchant)
+	}
+	return nil
+}
+
 func vendorMerchantCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merchant",
@@ -714,6 +750,7 @@ func vendorMerchantCommand(s *settings) *cobra.Command {
 		if merchant == nil {
 			return usage("name the merchant: --sub-mchid (none in mode direct), and --vehicle, --vehicle-appid, or --brandid with --circle-appid")
 		}
+		name = cmp.Or(b.chosen, name)
 		return add.apply(cmd, b, id, name, fmt.Sprintf("Vendor %s will act for merchant %s.", id, shownMerchant(*merchant)),
 			fmt.Sprintf("Vendor %s acts for merchant %s.", id, shownMerchant(*merchant)), false,
 			func(document []byte) ([]byte, error) { return vendorbook.AddMerchant(document, id, *merchant) })
@@ -726,13 +763,17 @@ func vendorMerchantCommand(s *settings) *cobra.Command {
 		Use:     "remove VENDOR",
 		Short:   "Let a vendor act for a merchant no more",
 		Example: "  parkctl vendor merchant remove acme-parking --sub-mchid 1900000109 --stack parking-prod",
-	}, func(cmd *cobra.Command, b *book, id, name string, _ vendorbook.Vendor) error {
+	}, func(cmd *cobra.Command, b *book, id, _ string, _ vendorbook.Vendor) error {
 		if subMchID == "" && !cmd.Flags().Changed("sub-mchid") {
 			return usage(`name the merchant with --sub-mchid ("" in mode direct)`)
 		}
-		return remove.apply(cmd, b, id, name, fmt.Sprintf("Vendor %s will no longer act for merchant %s.", id, subMchID),
-			fmt.Sprintf("Vendor %s acts for merchant %s no more.", id, subMchID), true,
-			func(document []byte) ([]byte, error) { return vendorbook.RemoveMerchant(document, id, subMchID) })
+		what := fmt.Sprintf("Vendor %s will no longer act for merchant %s.", id, cmp.Or(subMchID, "the merchant itself"))
+		if err := remove.write(cmd, b.Deployment, what, true); err != nil {
+			return err
+		}
+		return b.removeMerchant(cmd.Context(), id, subMchID, func(name string) error {
+			return remove.tell(cmd, changed{Vendor: id, Secret: name, Changed: true}, fmt.Sprintf("Vendor %s acts for merchant %s no more. %s", id, cmp.Or(subMchID, "the merchant itself"), cacheTime))
+		})
 	})
 	removing.Flags().StringVar(&subMchID, "sub-mchid", "", `the sub-merchant ("" in mode direct)`)
 	cmd.AddCommand(adding, removing)

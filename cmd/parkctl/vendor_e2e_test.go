@@ -229,3 +229,40 @@ func TestVendorRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestTwoSecrets: vendors and their merchants are spread over two secrets, and are one set to every command.
+func TestTwoSecrets(t *testing.T) {
+	w := newWorld(t, map[string]string{"vendors": vendorbook.Empty, "more": vendorbook.Empty})
+	t.Chdir(t.TempDir())
+	more := strings.TrimSuffix(w.state.VendorsSecrets[0], "vendors") + "more"
+	w.state.VendorsSecrets = append(w.state.VendorsSecrets, more)
+	w.note()
+	in := func(secret string) map[string]vendorbook.Vendor {
+		vendors, err := vendorbook.Read([]byte(w.get(secret)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return vendors
+	}
+	w.ok("vendor", "add", "acme", "--sub-mchid", "1", "--vehicle")
+	w.ok("vendor", "add", "other", "--vendors-secret", more)
+	if got := w.parkctl("vendor", "add", "acme", "--vendors-secret", more, "--out", "again"); got.status != failedStatus || !strings.Contains(got.log, "already") {
+		t.Errorf("got %+v, want a vendor of the one secret refused in the other: the functions would take neither", got)
+	}
+	w.ok("vendor", "merchant", "add", "acme", "--sub-mchid", "2", "--vehicle", "--vendors-secret", more)
+	if first, second := in(w.state.VendorsSecrets[0]), in(more); len(first["acme"].Merchants) != 1 || len(second["acme"].Merchants) != 1 || len(second["acme"].RequestSecrets) != 0 || len(second) != 2 {
+		t.Error("want acme's second merchant in the second secret, and nothing else of it")
+	}
+	if out := w.ok("vendor", "show", "acme"); !strings.Contains(out, "merchant         1;") || !strings.Contains(out, "merchant         2;") {
+		t.Errorf("got %s, want both merchants", out)
+	}
+	w.ok("vendor", "rotate", "acme", "--out", "rotated")
+	if len(in(w.state.VendorsSecrets[0])["acme"].RequestSecrets) != 2 {
+		t.Error("want the secrets rotated where they stand")
+	}
+	w.ok("vendor", "merchant", "remove", "acme", "--sub-mchid", "2", "--yes")
+	w.ok("vendor", "remove", "acme", "--yes")
+	if first, second := in(w.state.VendorsSecrets[0]), in(more); len(first) != 0 || len(second) != 1 {
+		t.Error("want acme gone from both")
+	}
+}

@@ -67,7 +67,7 @@ func TestHandOver(t *testing.T) {
 				}
 				return row.put(document)
 			}
-			b := &book{&deployment.Deployment{VendorsSecrets: []string{"vendors"}}, secretstore.New(api)}
+			b := &book{&deployment.Deployment{VendorsSecrets: []string{"vendors"}}, secretstore.New(api), ""}
 			request, webhook, err := newSecrets()
 			if err != nil {
 				t.Fatal(err)

@@ -545,6 +545,7 @@ func TestCauses(t *testing.T) {
 			}
 			return with(c, "Webhook-Signature", hex.EncodeToString(raw))
 		}(), nil, explain.VendorRequest, explain.SignatureForm, "hexadecimal"},
+		{"signed without a body", webhook(vendorStart, "visit-1", now, []byte(`{"a":1}`), requestKey, func(s string) string { return strings.TrimSuffix(s, `{"a":1}`) }), nil, explain.VendorRequest, explain.WrongString, "no body"},
 		{"the body alone signed", webhook(vendorStart, "visit-1", now, []byte(`{"a":1}`), requestKey, func(string) string { return `{"a":1}` }), nil, explain.VendorRequest, explain.WrongString, "body alone"},
 		{"a changed byte under RSA", s.forged(t, wechatpaysim.ForgeByte), nil, explain.V3Callback, explain.ContentChanged, ""},
 		{"broken base64", s.forged(t, wechatpaysim.ForgeBase64), nil, explain.V3Callback, explain.BadBase64, "%"},

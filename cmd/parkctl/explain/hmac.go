@@ -166,6 +166,7 @@ func (e *explainer) webhook() {
 	}
 	body := string(m.Body)
 	texts = append(texts,
+		signedText{stdwebhook.SignedText(id, timestamp, nil), WrongString, "the text was signed as if there were no body"},
 		signedText{body, WrongString, "the body alone was signed, without webhook-id and webhook-timestamp"},
 		signedText{timestamp + "." + body, WrongString, "webhook-timestamp.body was signed, without webhook-id"},
 		signedText{id + "." + body, WrongString, "webhook-id.body was signed, without webhook-timestamp"},
@@ -472,7 +473,8 @@ func v2Texts(doc flatxml.Document) []signedText {
 		})
 	}
 	mapped(WrongString, "sign_type was left out of the text", func(el flatxml.Element) (flatxml.Element, bool) { return el, el.Name != "sign_type" })
-	values(BodyReencoded, "the values were signed as XML escapes them (&amp;quot; and the like)", html.EscapeString)
+	values(BodyReencoded, "the values were signed as XML escapes them (&quot; and the like)", html.EscapeString)
+	values(BodyReencoded, "the values were signed as XML escapes them (&quot; and the like)", strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;").Replace)
 	values(BodyReencoded, "the values were signed unescaped, and are escaped twice in the body", html.UnescapeString)
 	values(WrongString, "the values were signed URL-encoded", url.QueryEscape)
 	values(WrongString, "the values were signed URL-encoded", url.PathEscape)

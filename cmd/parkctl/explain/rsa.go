@@ -149,6 +149,7 @@ func (e *explainer) answerTexts(right, timestamp, nonce string) []signedText {
 		signedText{strings.TrimSuffix(right, "\n"), MissingTrailingNewline, "the text was signed without the line end at its end"},
 		signedText{strings.ReplaceAll(right, "\n", "\r\n"), WrongString, "the lines were ended with \\r\\n"},
 		signedText{nonce + "\n" + timestamp + "\n" + body + "\n", WrongString, "nonce and timestamp were signed in the other order"},
+		signedText{signing.CanonicalAnswerV3(timestamp, nonce, nil), WrongString, "the text was signed as if there were no body"},
 		signedText{body, WrongString, "the body alone was signed"},
 		signedText{signing.CanonicalRequestV3(m.Method, m.URI, timestamp, nonce, m.Body), WrongString, "the text of a request was signed, with method and URL"})
 }
@@ -291,6 +292,7 @@ func (e *explainer) v3Request() {
 	texts = append(texts,
 		signedText{strings.TrimSuffix(text, "\n"), MissingTrailingNewline, "the text was signed without the line end at its end"},
 		signedText{strings.ReplaceAll(text, "\n", "\r\n"), WrongString, "the lines were ended with \\r\\n"},
+		signedText{signing.CanonicalRequestV3(m.Method, m.URI, timestamp, nonce, nil), WrongString, "the text was signed as if there were no body"},
 		signedText{signing.CanonicalRequestV3(m.Method, path, timestamp, nonce, m.Body), WrongString, "the URL was signed without its query"},
 		signedText{signing.CanonicalRequestV3(strings.ToLower(m.Method), m.URI, timestamp, nonce, m.Body), WrongString, "the method was signed in small letters"},
 		signedText{signing.CanonicalAnswerV3(timestamp, nonce, m.Body), WrongString, "the text of an answer was signed, without method and URL"})

@@ -44,7 +44,6 @@ func variants(body []byte) []variant {
 	add("without its byte order mark", bytes.TrimPrefix(body, []byte(bom)))
 	add("with a byte order mark", append([]byte(bom), body...))
 	add("without white space around it", bytes.TrimSpace(body))
-	add("empty", nil)
 	if b, err := simplifiedchinese.GBK.NewEncoder().Bytes(body); err == nil {
 		add("in GBK", b)
 	}

@@ -58,7 +58,6 @@ var (
 	ErrRotating    = errors.New("two secrets are live already; `parkctl vendor rotate --finish` removes the older one first")
 	ErrNotRotating = errors.New("only one secret is live; there is nothing to finish")
 	ErrNoMerchant  = errors.New("the vendor has no such merchant")
-	ErrLastSecret  = errors.New("the vendor has no secret to rotate")
 )
 
 // Empty is a document without vendors.
@@ -185,9 +184,13 @@ func Finish(document []byte, id string, lists ...List) ([]byte, error) {
 }
 
 // AddMerchant returns the document with a merchant added to a vendor; one that it has already changes nothing. A merchant
-// that the vendor has with another product gets the new product beside it.
+// that the vendor has with another product gets the new product beside it. A vendor that the document has not gets an
+// entry with this merchant alone: its secrets stand in another document.
 func AddMerchant(document []byte, id string, m Merchant) ([]byte, error) {
 	v, err := find(document, id)
+	if errors.Is(err, ErrUnknown) {
+		return put(document, place(id), Vendor{Merchants: []Merchant{m}})
+	}
 	if err != nil {
 		return nil, err
 	}

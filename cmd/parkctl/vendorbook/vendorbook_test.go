@@ -47,6 +47,9 @@ func TestChanges(t *testing.T) {
 		{"add the first merchant", func(d []byte) ([]byte, error) {
 			return vendorbook.AddMerchant(d, "other", vendorbook.Merchant{Vehicle: &vendorbook.Vehicle{}})
 		}, `"merchants": [{"vehicle":{}}]`, nil},
+		{"add a merchant of a vendor that stands in another document", func(d []byte) ([]byte, error) {
+			return vendorbook.AddMerchant(d, "elsewhere", vendorbook.Merchant{SubMchID: "1", Vehicle: &vendorbook.Vehicle{}})
+		}, `"elsewhere": {"merchants":[{"sub_mchid":"1","vehicle":{}}]}`, nil},
 		{"remove a merchant that is not there", func(d []byte) ([]byte, error) { return vendorbook.RemoveMerchant(d, "acme", "1") }, "", vendorbook.ErrNoMerchant},
 		{"remove", func(d []byte) ([]byte, error) { return vendorbook.Remove(d, "other") }, `"acme"`, nil},
 	} {
