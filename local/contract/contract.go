@@ -251,7 +251,8 @@ func (c *Contract) Event(header http.Header, body []byte) error {
 		return fmt.Errorf("the event %s is not the contract's: %w", event.Type, err)
 	}
 	for name := range header {
-		if !slices.Contains(posted, name) && item.Post.Parameters.GetByInAndName(openapi3.ParameterInHeader, strings.ToLower(name)) == nil {
+		documented := func(p *openapi3.ParameterRef) bool { return strings.EqualFold(p.Value.Name, name) }
+		if !slices.Contains(posted, name) && !slices.ContainsFunc(item.Post.Parameters, documented) {
 			return fmt.Errorf("the event %s has no header %s in the contract", event.Type, name)
 		}
 	}
