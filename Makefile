@@ -56,6 +56,18 @@ test: .venv ## Vet, and run every test
 	$(GO) -C tools/bench vet ./...
 	$(GO) -C tools/bench test ./...
 
+.PHONY: browser
+browser: .venv ## Press every button of the console in a headless Chromium; says what to install where there is none
+	$(GO) vet -tags browser ./local/console
+	$(GO) test -tags browser -count=1 -timeout 10m ./local/console
+
+.PHONY: screenshots
+screenshots: browser ## Take the console's pictures for docs/images anew
+	@mkdir -p docs/images
+	@for picture in light dark detail error mobile; do \
+		cp "build/console/$$picture.png" "docs/images/console-$$picture.png" || exit 1; \
+	done
+
 .PHONY: race
 race: .venv ## Run every test under the race detector
 	CGO_ENABLED=1 $(GO) test -race $(TAGS) ./...

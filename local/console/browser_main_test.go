@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -167,11 +168,18 @@ var desktop = look{width: 1440, height: 900, language: "en-US", still: true}
 
 // tab is one open page, which notes what it must not do.
 type tab struct {
-	t       *testing.T
-	ctx     context.Context
-	faults  chan string
-	allowed atomic.Pointer[string] // a fault that a test provokes
+	t      *testing.T
+	ctx    context.Context
+	faults chan string
+	// allowed are parts of faults that a test provokes.
+	allowed []string
+
+	mu     sync.Mutex
+	closed bool
 }
+
+// allow lets a fault pass that the test provokes.
+func (p *tab) allow(fault string) { p.allowed = append(p.allowed, fault) }
 
 // open opens the console in a new tab. When the test ends, the page must have asked no other host for anything, violated no
 // policy, thrown nothing and logged no error.
@@ -187,12 +195,14 @@ func openAt(t *testing.T, l look, path string) *tab {
 	p := &tab{t: t, ctx: ctx, faults: make(chan string, 1000)}
 	t.Cleanup(func() {
 		cancel()
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		close(p.faults)
+		p.closed = true
 		for fault := range p.faults {
-			if allowed := p.allowed.Load(); allowed != nil && strings.Contains(fault, *allowed) {
-				continue
+			if !slices.ContainsFunc(p.allowed, func(a string) bool { return strings.Contains(fault, a) }) {
+				t.Error("the page " + fault)
 			}
-			t.Error("the page: " + fault)
 		}
 	})
 	if err := chromedp.Listen(ctx, p.note); err != nil {
@@ -228,7 +238,7 @@ func (p *tab) note(event any) {
 	fault := ""
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
-		if !strings.HasPrefix(e.Request.URL, suite.server.URL+"/") {
+		if !strings.HasPrefix(e.Request.URL, suite.server.URL+"/") && !strings.HasPrefix(e.Request.URL, "data:") {
 			fault = "asks another host: " + e.Request.URL
 		}
 	case *runtime.EventExceptionThrown:
@@ -245,7 +255,9 @@ func (p *tab) note(event any) {
 			fault = "logs: " + e.Entry.Text + " " + e.Entry.URL
 		}
 	}
-	if fault != "" {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fault != "" && !p.closed {
 		select {
 		case p.faults <- fault:
 		default:

@@ -243,7 +243,7 @@ func (s *Stack) startWorld(ctx context.Context, options Options) error {
 	config := s.World.WeChatPay
 	config.Observe = func(ctx context.Context, r wechatpaysim.Request) {
 		if r.Accepted {
-			traffic.From(ctx).Judge(traffic.Verified, string(r.Fault))
+			traffic.From(ctx).Judge(traffic.Verified, "")
 		} else {
 			traffic.From(ctx).Judge(traffic.Refused, strings.TrimSpace(r.Code+" "+r.Reason))
 		}
@@ -274,7 +274,7 @@ func (s *Stack) startReceivers(options Options) error {
 			if d.Verdict != nil {
 				traffic.From(ctx).Judge(traffic.Refused, d.Verdict.Error())
 			} else {
-				traffic.From(ctx).Judge(traffic.Verified, string(d.Fault))
+				traffic.From(ctx).Judge(traffic.Verified, "")
 			}
 		})
 		address, err := s.serve("127.0.0.1:0", around(options.Around.Webhooks, options.Traffic.Webhooks(*receiver, id)))
