@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
+	"wechat-parking-gateway/api"
 	"wechat-parking-gateway/shared/delivery"
 	"wechat-parking-gateway/shared/egress"
 	"wechat-parking-gateway/shared/event"
@@ -62,6 +65,32 @@ func TestEveryEventIsExplained(t *testing.T) {
 	slices.Sort(want)
 	for _, name := range []string{"events.md", "events.zh-CN.md"} {
 		if got := column(t, name, "type", "类型"); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestEveryFieldIsExplained: the guide's tables of fields, in both languages, are those of the contract.
+func TestEveryFieldIsExplained(t *testing.T) {
+	var contract struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]any `yaml:"properties"`
+			} `yaml:"schemas"`
+		} `yaml:"components"`
+	}
+	if err := yaml.Unmarshal(api.OpenAPI, &contract); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, schema := range []string{"ParkingRequest", "EntryRequest"} {
+		for name := range contract.Components.Schemas[schema].Properties {
+			names[name] = true
+		}
+	}
+	want := slices.Sorted(maps.Keys(names))
+	for _, name := range []string{"guide.md", "guide.zh-CN.md"} {
+		if got := column(t, name, "field", "字段"); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
