@@ -48,7 +48,7 @@ func serveCommand(s *settings) *cobra.Command {
 	}
 	options.register(cmd)
 	cmd.Flags().StringVar(&options.listen, "listen", "127.0.0.1:8080", "loopback address of the gateway's front; port 0 takes a free one")
-	cmd.Flags().StringVar(&options.console, "console", "127.0.0.1:8081", "loopback address of the console, a page that shows every message; port 0 takes a free one, empty serves none")
+	cmd.Flags().StringVar(&options.console, "console", consoleAddress, "loopback address of the console, a page that shows every message; port 0 takes a free one, empty serves none")
 	cmd.Flags().BoolVar(&options.noVisit, "no-visit", false, "start without playing the visit")
 	cmd.Flags().StringVar(&options.webhookURL, "webhook-url", "", "loopback address of a receiver of your own for the demo vendor's events; the visit is not played then")
 	return cmd
@@ -145,8 +145,13 @@ func demo(ctx context.Context, out io.Writer, options localOptions) error {
 }
 
 func serve(ctx context.Context, out io.Writer, options localOptions) error {
+	listener, err := listenForConsole(options.console)
+	if err != nil {
+		return err
+	}
 	var recorder *traffic.Recorder
-	if options.console != "" {
+	if listener != nil {
+		defer listener.Close()
 		recorder = traffic.New(keptMessages, time.Now)
 	}
 	s, tell, stop, err := options.start(ctx, out, recorder)
@@ -155,8 +160,8 @@ func serve(ctx context.Context, out io.Writer, options localOptions) error {
 	}
 	defer stop()
 	page := ""
-	if options.console != "" {
-		if page, err = serveConsole(s, recorder, options.console); err != nil {
+	if listener != nil {
+		if page, err = serveConsole(s, recorder, listener, options.webhookURL != ""); err != nil {
 			return err
 		}
 	}

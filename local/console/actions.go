@@ -97,9 +97,30 @@ func (s state) equal(o state) bool {
 		s.Waiting == o.Waiting && s.DeadLetters == o.DeadLetters
 }
 
+// queues is what was seen on the queues.
+type queues struct {
+	mu            sync.Mutex
+	at            time.Time
+	waiting, dead int
+}
+
+// glance is how long what was seen on the queues is good for: looking costs the emulator as much as an event does.
+const glance = 300 * time.Millisecond
+
+// look returns how many events are on the queues.
+func (c *console) look(ctx context.Context) (waiting, dead int) {
+	c.queues.mu.Lock()
+	defer c.queues.mu.Unlock()
+	if now := c.Now(); now.Sub(c.queues.at) > glance {
+		c.queues.waiting, c.queues.dead, c.queues.at = count(ctx, c.Waiting), count(ctx, c.DeadLetters), now
+	}
+	return c.queues.waiting, c.queues.dead
+}
+
 // state returns the state, and a channel that is closed when an action changes it.
 func (c *console) state(ctx context.Context) (state, <-chan struct{}) {
-	s := state{Waiting: count(ctx, c.Waiting), DeadLetters: count(ctx, c.DeadLetters)}
+	var s state
+	s.Waiting, s.DeadLetters = c.look(ctx)
 	c.room.mu.Lock()
 	defer c.room.mu.Unlock()
 	s.Vendor, s.WeChatPay, s.Playing = orElse(c.room.vendor, "up"), orElse(c.room.wechat, "up"), c.room.playing

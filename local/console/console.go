@@ -88,8 +88,9 @@ type console struct {
 	// epoch tells a page that has outlived a console that it speaks to another one.
 	epoch string
 	// turn is held by the action that is being carried out.
-	turn chan struct{}
-	room room
+	turn   chan struct{}
+	room   room
+	queues queues
 }
 
 // types are the media types of the page's files, which must not depend on what this machine knows.
@@ -182,7 +183,7 @@ func (c *console) act(w http.ResponseWriter, r *http.Request) {
 }
 
 // beat is how often a stream without news says that it is alive, and looks at the queues.
-const beat = time.Second
+const beat = 500 * time.Millisecond
 
 // stream tells of messages and of the stage as server-sent events. A page that comes late gets what is kept, and one that
 // comes back gets what it has missed.

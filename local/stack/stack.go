@@ -456,10 +456,8 @@ func (s *Stack) startDelivery(options Options, template *samtemplate.Template, v
 	return nil
 }
 
-// Serve serves something else beside the gateway, on a loopback address, until the stack is closed. It returns its URL.
-func (s *Stack) Serve(address string, handler http.Handler) (string, error) {
-	return s.serve(address, handler)
-}
+// Serve serves something else beside the gateway until the stack is closed.
+func (s *Stack) Serve(listener net.Listener, handler http.Handler) { s.serveOn(listener, handler) }
 
 func around(wrap func(http.Handler) http.Handler, handler http.Handler) http.Handler {
 	if wrap == nil {

@@ -165,6 +165,9 @@ func vendorCall(shown *Message, m message) {
 	// What cannot be read is shown as it is.
 	_ = json.Unmarshal(m.body, &body)
 	shown.Note = words(body.State, body.PlateNumber)
+	if shown.Subject == Call {
+		shown.Note = words(m.method, m.path)
+	}
 	shown.Detail.Canonical = webhookText(m)
 }
 
@@ -272,7 +275,7 @@ func weChatPayCall(shown *Message, m message) {
 		}
 		return
 	}
-	shown.Subject = Conversation
+	shown.Subject, shown.Note = Conversation, words(m.method, m.path)
 	if m.path == "/v3/businesscircle/parkings" {
 		shown.Subject, shown.Function = SyncParking, "parkingsync"
 		var p wechatpay.Parking

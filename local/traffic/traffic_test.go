@@ -132,7 +132,7 @@ func TestVerdicts(t *testing.T) {
 		},
 		{
 			"no such route", "/elsewhere", nil, "", front, answering(404, nil, `{"message":"Not Found"}`),
-			map[int64]string{1: "vendor>gateway call [] 0 refused Not Found", 2: "gateway>vendor answer [] 404 refused Not Found"},
+			map[int64]string{1: "vendor>gateway call [POST /elsewhere] 0 refused Not Found", 2: "gateway>vendor answer [] 404 refused Not Found"},
 		},
 		{
 			"a V2 callback that is taken", "/v1/callbacks/vehicle/v", nil, `<xml><vehicle_event_type>BLOCKED</vehicle_event_type><plate_number>粤B888888</plate_number></xml>`, front,

@@ -148,6 +148,12 @@ function receive(message) {
   if (after) after.after(message.row);
   else list.prepend(message.row);
   if (message.kind !== 'step' && !list.querySelector('.message[tabindex="0"]')) message.row.firstElementChild.tabIndex = 0;
+  // As many rows as the server keeps messages.
+  while (messages.size > 2000) {
+    const [oldest, { row }] = messages.entries().next().value;
+    messages.delete(oldest);
+    row.remove();
+  }
   countUp();
   if (following) follow();
   else $('newest').hidden = false;
@@ -235,8 +241,13 @@ async function open(id, byHand) {
     row?.classList.toggle('selected', other === selected);
     row?.firstElementChild.setAttribute('aria-expanded', String(other === selected));
   }
-  const response = await fetch('messages/' + id);
-  const detail = response.ok ? await response.json() : null;
+  let detail = null;
+  try {
+    const response = await fetch('messages/' + id);
+    if (response.ok) detail = await response.json();
+  } catch {
+    // The console has gone; the reader is told that the message has.
+  }
   if (selected !== id) return;
   $('detail-title').textContent = `${title(message)}${message.note ? ' ' + message.note : ''}`;
   const other = counterpart(message);
