@@ -444,6 +444,11 @@ func (r *run) rotate(ctx context.Context, what rotation) error {
 		return r.parkings.counts().plus(r.entries.counts()), r.plates.counts().plus(r.payments.counts()), r.webhooks.counts()
 	}
 	calls, callbacks, webhooks := total()
+	defer func() {
+		calls2, callbacks2, webhooks2 := total()
+		row.Calls, row.Callbacks, row.Webhooks = calls2.minus(calls), callbacks2.minus(callbacks), webhooks2.minus(webhooks)
+		row.Took = time.Since(began)
+	}()
 	r.Progress(what.name)
 	for _, s := range what.steps {
 		r.mu.Lock()
@@ -468,9 +473,6 @@ func (r *run) rotate(ctx context.Context, what rotation) error {
 	if row.Proof, row.Err = what.proof(ctx); row.Err == nil {
 		r.Progress("  " + row.Proof)
 	}
-	calls2, callbacks2, webhooks2 := total()
-	row.Calls, row.Callbacks, row.Webhooks = calls2.minus(calls), callbacks2.minus(callbacks), webhooks2.minus(webhooks)
-	row.Took = time.Since(began)
 	return nil
 }
 
