@@ -46,8 +46,8 @@ chaos: .venv parkctl ## Run the gateway while everything around it fails; CHAOS=
 	@exec build/parkctl local chaos $(CHAOS)
 
 .PHONY: rotate
-rotate: .venv parkctl ## Rotate every key under traffic, and print what was lost: nothing
-	@exec build/parkctl local rotate
+rotate: .venv parkctl ## Rotate every key under traffic, and print what was lost: nothing; ROTATE=--leaked for a leak
+	@exec build/parkctl local rotate $(ROTATE)
 
 .PHONY: test
 test: .venv ## Vet, and run every test

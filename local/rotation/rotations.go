@@ -29,6 +29,9 @@ import (
 
 // rotations are the scripts, in an order in which each goes on from the one before.
 func (r *run) rotations(expired *wechatpaysim.Certificate) []rotation {
+	if r.Leaked {
+		return []rotation{r.apiV2Key(), r.apiV3Key(), r.merchantCertificate()}
+	}
 	renewed := new(wechatpaysim.Certificate)
 	return []rotation{
 		r.requestSecret(), r.webhookSecret(), r.apiV2Key(), r.apiV3Key(), r.merchantCertificate(),
