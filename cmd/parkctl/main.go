@@ -40,6 +40,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) i
 	cmd.SetIn(in)
 	cmd.SetOut(out)
 	cmd.SetErr(log)
+	if group, typed := unknownCommand(cmd, args); group != nil {
+		fmt.Fprintf(log, "parkctl: unknown command %q for %q\nSee `%[2]s --help`.\n", typed, group.CommandPath())
+		return usageStatus
+	}
 	failed, err := cmd.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
@@ -57,6 +61,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) i
 	}
 	fmt.Fprintln(log, "parkctl:", err)
 	return failedStatus
+}
+
+// unknownCommand finds a word that should be the name of a command and is not. Of a group's, cobra itself would show the
+// help and end with 0, and a script would not notice its typing mistake.
+func unknownCommand(root *cobra.Command, args []string) (group *cobra.Command, typed string) {
+	found, rest, err := root.Find(args)
+	if err != nil || found.Runnable() || found.ParseFlags(rest) != nil || found.Flags().NArg() == 0 {
+		return nil, ""
+	}
+	return found, found.Flags().Arg(0)
 }
 
 // root makes the tree of commands, which share s.

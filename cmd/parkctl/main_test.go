@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,8 @@ func TestUsage(t *testing.T) {
 	t.Setenv(stackVariable, "")
 	for args, want := range map[string]string{
 		"nothing-like-this":         `unknown command "nothing-like-this"`,
+		"vendor disabel acme":       `unknown command "disabel" for "parkctl vendor"`,
+		"--stack x secret key ad":   `unknown command "ad" for "parkctl secret key"`,
 		"version --nothing":         "unknown flag: --nothing",
 		"version more":              `unknown command "more"`,
 		"events drop":               "name the events, or pass --all",
@@ -197,4 +200,59 @@ func TestAsk(t *testing.T) {
 	if _, err := ask(ctx, silent, io.Discard, "Go on?"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
+}
+
+var commandInDocs = regexp.MustCompile("(?:^|[`$ /])parkctl ((?:[a-z][a-z-]*)[^`|#;<>()\\\\\n]*)")
+
+// TestDocsCommands: every command that a page of the docs shows, and every flag in it, is one that there is.
+func TestDocsCommands(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"../../docs/*.md", "../../README*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	checked := 0
+	for _, page := range pages {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fenced := false
+		for line := range strings.Lines(string(b)) {
+			if strings.HasPrefix(line, "```") {
+				fenced = !fenced
+				continue
+			}
+			if !fenced && !strings.Contains(line, "`") {
+				continue
+			}
+			for _, found := range commandInDocs.FindAllStringSubmatch(line, -1) {
+				if !fenced && !strings.Contains(line, "parkctl "+found[1]+"`") {
+					continue // prose that only begins like a command
+				}
+				words := strings.Fields(found[1])
+				tree := root(&settings{})
+				tree.InitDefaultCompletionCmd() // as running it does
+				cmd, rest, err := tree.Find(words)
+				if err != nil || !cmd.Runnable() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+					t.Errorf("%s: there is no command parkctl %s (%v)", filepath.Base(page), found[1], err)
+					continue
+				}
+				checked++
+				for _, word := range words {
+					name, _, _ := strings.Cut(strings.TrimRight(strings.TrimPrefix(word, "--"), ",.:"), "=")
+					if strings.HasPrefix(word, "--") && name != "help" && name != "" && cmd.Flag(name) == nil {
+						t.Errorf("%s: parkctl %s: %s has no flag --%s", filepath.Base(page), found[1], cmd.CommandPath(), name)
+					}
+				}
+			}
+		}
+	}
+	if checked < 50 {
+		t.Errorf("got %d commands in the docs, want at least 50: are they still found?", checked)
+	}
+	t.Log(checked, "commands")
 }
