@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes one signed call: sh call.sh METHOD PATH ID [BODY]. Needs curl and openssl. The environment comes from gateway.env.
-# For trying things out: while it runs, the key can be seen in this machine's list of processes.
+# Makes one signed call: sh call.sh METHOD PATH ID [BODY]
+# Needs curl and openssl; the environment comes from gateway.env.
+# For trials: while it runs, the key stands in this machine's list of processes.
 set -eu
 method=$1 path=$2 id=$3 body=${4-}
 timestamp=$(date +%s)
