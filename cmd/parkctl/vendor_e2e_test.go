@@ -266,3 +266,50 @@ func TestTwoSecrets(t *testing.T) {
 		t.Error("want acme gone from both")
 	}
 }
+
+// TestKilled: whenever a process that adds a vendor is killed, no vendor is stored whose secrets are not in its hand-over
+// file. The moments are spread over the time that one takes; the last is not killed.
+func TestKilled(t *testing.T) {
+	const processes = 40
+	w := newWorld(t, map[string]string{"vendors": vendorbook.Empty})
+	parkctl, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	add := func(id string, patience time.Duration) (killed bool) {
+		cmd := exec.Command(parkctl, "vendor", "add", id, "--root", w.root, "--out", filepath.Join(folder, id))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }) // it may have ended
+		defer timer.Stop()
+		return cmd.Wait() != nil
+	}
+	started := time.Now()
+	if add("whole", time.Minute) {
+		t.Fatal("a process that was not killed failed")
+	}
+	whole := time.Since(started)
+	killed := 0
+	for i := range processes {
+		if add(fmt.Sprintf("vendor-%d", i), whole*time.Duration(i)/processes) {
+			killed++
+		}
+	}
+	stored := w.vendors()
+	for id, v := range stored {
+		file := readHandOver(t, filepath.Join(folder, id))
+		if v.RequestSecrets[0] != file.RequestSecret || v.WebhookSecrets[0] != file.WebhookSecret {
+			t.Errorf("%s has a secret that is in no file", id)
+		}
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d killed within %s; %d vendors stored, %d hand-over files", killed, whole, len(stored), len(files))
+	if killed == 0 {
+		t.Error("nothing was killed: the moments are wrong")
+	}
+}
