@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from . import lacks
-from .scenario import Wrong, play
+from .judge import Wrong
+from .scenario import play
 
 REGIONS = {"ap-southeast-1": True, "cn-north-1": False}
 

@@ -7,6 +7,7 @@ import threading
 import traceback
 
 from moto.core.serialize import QuerySerializer
+from moto.awslambda.models import LambdaStorage
 from moto.core.parse import QueryParser
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -17,6 +18,30 @@ from werkzeug.wrappers import Request, Response
 from .aws import Aws
 from .cloudformation import CloudFormation, Error
 
+
+def number_versions_once():
+    """Mend moto, which gives the number of a version that was deleted to the next one. Lambda never does."""
+    publish = LambdaStorage.publish_version
+    if publish.__name__ == "publish_once":
+        return
+    highest = {}
+
+    def publish_once(self, name_or_arn, description=""):
+        function = self.get_function_by_name_or_arn_forbid_qualifier(name_or_arn)
+        versions = self._functions[function.function_name]["versions"]
+        before = len(versions)
+        made = publish(self, name_or_arn, description)
+        if len(versions) > before:
+            key = (id(self), function.function_arn)
+            highest[key] = highest.get(key, 0) + 1
+            self._arns.pop(made.function_arn)
+            made.set_version(highest[key])
+            self._arns.update({version.function_arn: version for version in versions})
+        return made
+
+    LambdaStorage.publish_version = publish_once
+
+
 _CREDENTIAL = re.compile(r"Credential=[^/]+/\d+/[^/]+/cloudformation/aws4_request")
 
 
@@ -24,6 +49,7 @@ class Emulator:
     """AWS in one region, in a thread of this process. A context manager."""
 
     def __init__(self, region):
+        number_versions_once()
         # moto and the SAM transform look here.
         os.environ.update(AWS_DEFAULT_REGION=region, AWS_REGION=region, MOTO_IAM_LOAD_MANAGED_POLICIES="true")
         for name in ("werkzeug", "samtranslator"):

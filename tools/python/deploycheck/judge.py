@@ -16,6 +16,10 @@ from .cloudformation import pseudo
 from .resources import tags
 
 
+class Wrong(Exception):
+    """The check found something. The message says what."""
+
+
 class Report:
     """What was found."""
 

@@ -13,15 +13,11 @@ from samtranslator.yaml_helper import yaml_parse
 
 from expand_template import NoManagedPolicies
 
-from . import intrinsics, lacks
+from . import documentation, intrinsics, lacks
 from .emulator import Emulator
-from .judge import TYPES, judge, leftovers, there
+from .judge import TYPES, Wrong, judge, leftovers, there
 
 STACK = "wechat-parking-gateway"  # as in samconfig.toml
-
-
-class Wrong(Exception):
-    """The check found something. The message says what."""
 
 
 def every_option(aws):
@@ -57,17 +53,14 @@ class Scenario:
         self.conditions = {}
         self.lacking = set()
         self.steps = 0
-
-    def sam(self, *arguments):
-        """Run the SAM CLI as the documentation says, but for the questions, and return its exit status and output."""
         home = self.work / "samcli"
-        home.mkdir(exist_ok=True)
+        home.mkdir()
         (home / "metadata.json").write_text(json.dumps({"telemetryEnabled": False, "lastVersionCheck": time.time()}))
-        environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
             "LANG": "C.UTF-8",
-            "AWS_ENDPOINT_URL": self.emulator.endpoint,
+            "AWS_ENDPOINT_URL": emulator.endpoint,
             "AWS_REGION": self.aws.region,
             "AWS_DEFAULT_REGION": self.aws.region,
             "AWS_ACCESS_KEY_ID": "emulated",
@@ -79,10 +72,13 @@ class Scenario:
             "SAM_CLI_POLL_DELAY": "0.2",
             "__SAM_CLI_APP_DIR": str(home),
         }
+
+    def sam(self, *arguments):
+        """Run the SAM CLI as the documentation says, but for the questions, and return its exit status and output."""
         self.steps += 1
         done = subprocess.run(
             [str(Path(sys.executable).with_name("sam")), *arguments],
-            env=environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -206,27 +202,48 @@ def play(region, built, work, thorough):
                 overrides,
             )
             second = versions(s)
-            check_versions(first, second, function)
+            check_versions(s, first, second, {function})
             fail_and_roll_back(s, work, overrides, second)
+            first = second
         s.succeed(f"{region}: every option on", built / "template.yaml", {**overrides, **options})
+        second = versions(s)
+        # Parameters alone make new versions too, or the alias would stay with the old settings.
+        check_versions(s, first, second, set(first))
         s.succeed(f"{region}: every option off again", built / "template.yaml", {})
         delete(s)
+        if thorough:
+            documentation.follow(s)
         return {
             "conditions": {n: sorted(v) for n, v in s.conditions.items()},
             "needed": sorted(s.lacking | lacks.NEEDED),
         }
 
 
-def check_versions(first, second, function):
-    """An update of the code publishes one version of that function, and the alias goes to it."""
+def check_versions(s, first, second, changed):
+    """Each function that changed has a new version, its alias is there, and CodeDeploy was asked to go there."""
+    physical = s.physical()
     for name, (published, aliases) in second.items():
+        if not aliases or any(version != max(published) for version in aliases.values()):
+            raise Wrong(f"{name}: its alias ({aliases}) is not at the newest of the versions {published}")
+        if name not in changed:
+            continue
         before = first[name][0]
-        if any(version != max(published) for version in aliases.values()):
-            raise Wrong(f"{name}: alias {aliases} is not at the newest of the versions {published}")
-        if aliases and name == function and len(published) != len(before) + 1:
-            raise Wrong(f"{name}: its code changed, and its versions were {before} and are {published}")
-    published, aliases = second[function]
-    print(f"  {function}: versions {published}, alias {aliases or 'none'}")
+        # A version that only parameters changed replaces the one before; one with other code stands beside it.
+        if max(published) != max(before) + 1:
+            raise Wrong(f"{name} changed, and its versions were {before} and are {published}")
+        asked = s.aws.pages(
+            "codedeploy",
+            "list_deployments",
+            "deployments",
+            applicationName=physical["ServerlessDeploymentApplication"],
+            deploymentGroupName=physical[f"{name}DeploymentGroup"],
+        )
+        specs = [s.aws.call("codedeploy", "get_deployment", deploymentId=d)["deploymentInfo"] for d in asked]
+        contents = [d.get("revision", {}).get("appSpecContent", {}).get("content", "") for d in specs]
+        want = f'"TargetVersion": "{max(published)}"'
+        if not any(want in content for content in contents):
+            raise Wrong(f"{name}: CodeDeploy was not asked for version {max(published)}: {contents}")
+        print(f"  {name}: versions {published}, alias {aliases}, by CodeDeploy")
 
 
 def fail_and_roll_back(s, work, overrides, published):
