@@ -2,9 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,13 +55,7 @@ func TestContractTakesWhatIsTaken(t *testing.T) {
 	}
 	taken := 0
 	for n := range uint64(200) {
-		random := rand.New(rand.NewPCG(1, n))
-		body := seed
-		for range random.IntN(4) {
-			name := slices.Sorted(maps.Keys(options))[random.IntN(len(options))]
-			body = body.with(fields{name: options[name][random.IntN(len(options[name]))]})
-		}
-		e := r.event(fixture.VendorID, string(functest.Document(t, body)))
+		e := r.event(fixture.VendorID, string(functest.Document(t, functest.Vary(n, seed, options))))
 		e.Header = functest.SignedHeader(t, r.world.RequestSecret(fixture.VendorID), fmt.Sprint("fact-", n), time.Now(), e.Body)
 		if a := functest.Invoke(t.Context(), t, r.adapter, e); a.Status == 204 {
 			taken++

@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -491,6 +492,20 @@ func SignedHeader(t testing.TB, secret, id string, at time.Time, body string) ma
 		"webhook-timestamp": strconv.FormatInt(at.Unix(), 10),
 		"webhook-signature": stdwebhook.Sign(id, at, []byte(body), []stdwebhook.Secret{parsed}),
 	}
+}
+
+// Vary returns fields with up to three of them replaced by one of their options, where nil leaves a field out. One seed
+// gives one variation.
+func Vary(seed uint64, fields map[string]any, options map[string][]any) map[string]any {
+	random := rand.New(rand.NewPCG(1, seed))
+	varied, names := maps.Clone(fields), slices.Sorted(maps.Keys(options))
+	for range random.IntN(4) {
+		name := names[random.IntN(len(names))]
+		if varied[name] = options[name][random.IntN(len(options[name]))]; varied[name] == nil {
+			delete(varied, name)
+		}
+	}
+	return varied
 }
 
 // Transport carries requests to h in this process. A handler that aborts, as one does that resets its connection, leaves
