@@ -1,7 +1,7 @@
-"""Usage: python -m deploycheck BUILT WORK
+"""Usage: python -m deploycheck BUILT WORK [REGION]
 
-Deploy BUILT, what `sam build` wrote, to an emulated AWS, in a region of AWS and in one of AWS China. WORK is a folder for
-what the SAM CLI says.
+Deploy BUILT, what `sam build` wrote, to an emulated AWS, in a region of AWS and in one of AWS China side by side, or in
+REGION alone, which has its folder in WORK. There is what the SAM CLI said, afterwards.
 """
 
 import json
@@ -14,6 +14,7 @@ from . import lacks
 from .judge import Wrong
 from .scenario import play
 
+# Each region, and whether failures and the documentation are tried there too.
 REGIONS = {"ap-southeast-1": True, "cn-north-1": False}
 
 

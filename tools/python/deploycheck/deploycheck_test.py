@@ -12,8 +12,9 @@ from expand_template import NoManagedPolicies, upload
 
 from . import intrinsics, lacks
 from .aws import Refused, fit
+from .documentation import commands
 from .emulator import Emulator
-from .judge import differences, judge, leftovers
+from .judge import Wrong, differences, judge, leftovers
 
 TEMPLATE = Path(__file__).parents[3] / "template.yaml"
 STACK = "gateway"
@@ -366,6 +367,20 @@ class Stacks(Account):
         found = cloudformation.describe_change_set(StackName=self.stack, ChangeSetName="same")
         self.assertEqual(found["Status"], "FAILED")
 
+    def test_a_version_number_is_not_given_twice(self):
+        document = {"Version": "2012-10-17", "Statement": []}
+        role = self.aws.call("iam", "create_role", RoleName="r", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        code = {"S3Bucket": "bucket", "S3Key": "key"}
+        given = {"FunctionName": "f", "Runtime": "provided.al2023", "Role": role, "Handler": "bootstrap", "Code": code}
+        self.aws.call("lambda", "create_function", given)
+        numbers = []
+        for change in range(3):
+            self.aws.call("lambda", "update_function_configuration", FunctionName="f", Description=str(change))
+            numbers.append(self.aws.call("lambda", "publish_version", FunctionName="f")["Version"])
+            if change == 1:
+                self.aws.call("lambda", "delete_function", FunctionName="f", Qualifier="1")
+        self.assertEqual(numbers, ["1", "2", "3"])
+
     def test_parameters(self):
         parameters = {"P": {"Type": "String", "AllowedPattern": "^[a-z]+$", "ConstraintDescription": "lower case"}}
         self.assertEqual(intrinsics.parameters({"Parameters": parameters}, {"P": "a"}), {"P": "a"})
@@ -384,6 +399,12 @@ class Stacks(Account):
 
 
 class Values(unittest.TestCase):
+    def test_commands_of_a_page(self):
+        page = "## One\n```sh\nexport A=b\n# why\ndo this \\\n  --and that   # so\n```\n## Two\n```sh\nnot this\n```\n"
+        self.assertEqual([c.split() for c in commands(page, "One")], [["do", "this", "--and", "that"]])
+        with self.assertRaisesRegex(Wrong, "no section 'Three'"):
+            commands(page, "Three")
+
     def test_differences(self):
         rows = [
             ("equal", {"A": 1, "B": [{"C": "x"}]}, {"a": "1.0", "b": [{"c": "x"}]}, []),

@@ -300,14 +300,6 @@ class EventSourceMapping(Reader):
         return [m["UUID"] for m in aws.pages("lambda", "list_event_source_mappings", "EventSourceMappings")]
 
 
-class EventInvokeConfig(Reader):
-    @staticmethod
-    def read(aws, physical_id, asked):
-        name, qualifier = physical_id.split("|")
-        got = aws.found("lambda", "get_function_event_invoke_config", FunctionName=name, Qualifier=qualifier)
-        return got and ({**got, "FunctionName": name, "Qualifier": qualifier}, {})
-
-
 class HttpApi(Reader):
     @staticmethod
     def asked(properties):
@@ -485,18 +477,6 @@ class Queue(Reader):
         return aws.pages("sqs", "list_queues", "QueueUrls")
 
 
-class QueuePolicy(Reader):
-    @staticmethod
-    def read(aws, _physical_id, asked):
-        policies = []
-        for url in asked["Queues"]:
-            got = aws.found("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["Policy"])
-            policies.append((got or {}).get("Attributes", {}).get("Policy"))
-        if not all(policies) or len(set(policies)) != 1:
-            return None
-        return {"Queues": asked["Queues"], "PolicyDocument": policies[0]}, {}
-
-
 class LogGroup(Reader):
     @staticmethod
     def read(aws, name, asked):
@@ -517,44 +497,15 @@ class LogGroup(Reader):
         return [g["logGroupName"] for g in aws.pages("logs", "describe_log_groups", "logGroups")]
 
 
-class MetricFilter(Reader):
-    @staticmethod
-    def asked(properties):
-        for transformation in properties["MetricTransformations"]:
-            if "Dimensions" in transformation:
-                transformation["Dimensions"] = tags(transformation["Dimensions"])
-        return properties
-
-    @staticmethod
-    def read(aws, name, asked):
-        group = asked["LogGroupName"]
-        for f in aws.pages(
-            "logs", "describe_metric_filters", "metricFilters", logGroupName=group, filterNamePrefix=name
-        ):
-            if f["filterName"] == name:
-                holds = {"FilterName": name, "FilterPattern": f["filterPattern"], "LogGroupName": f["logGroupName"]}
-                holds["MetricTransformations"] = f["metricTransformations"]
-                return holds, {}
-        return None
-
-
 class Alarm(Reader):
     @staticmethod
     def read(aws, name, asked):
-        got = aws.call("cloudwatch", "describe_alarms", AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-        for alarm in got["MetricAlarms"] + got["CompositeAlarms"]:
-            return alarm, {"Arn": alarm["AlarmArn"]}
-        return None
+        got = aws.call("cloudwatch", "describe_alarms", AlarmNames=[name])["MetricAlarms"]
+        return (got[0], {"Arn": got[0]["AlarmArn"]}) if got else None
 
     @staticmethod
     def list(aws):
         return [a["AlarmName"] for a in aws.pages("cloudwatch", "describe_alarms", "MetricAlarms")]
-
-
-class CompositeAlarm(Alarm):
-    @staticmethod
-    def list(aws):
-        return ()
 
 
 class Dashboard(Reader):
@@ -605,81 +556,24 @@ class Rule(Reader):
         return [r["Name"] for r in aws.pages("events", "list_rules", "Rules")]
 
 
-class Schedule(Reader):
-    @staticmethod
-    def read(aws, name, asked):
-        got = aws.found("scheduler", "get_schedule", Name=name)
-        return got and (got, {"Arn": got["Arn"]})
-
-    @staticmethod
-    def list(aws):
-        return [s["Name"] for s in aws.pages("scheduler", "list_schedules", "Schedules")]
-
-
-class SecurityGroup(Reader):
-    @staticmethod
-    def asked(properties):
-        properties = Reader.asked(properties)
-        for key in ("SecurityGroupEgress", "SecurityGroupIngress"):
-            if key in properties:
-                properties[key] = [{k: v for k, v in rule.items() if k != "Description"} for rule in properties[key]]
-        return properties
-
-    @staticmethod
-    def read(aws, group_id, asked):
-        got = aws.found("ec2", "describe_security_groups", GroupIds=[group_id])
-        if not got:
-            return None
-        group = got["SecurityGroups"][0]
-        holds = {
-            "GroupDescription": group["Description"],
-            "GroupName": group["GroupName"],
-            "VpcId": group["VpcId"],
-            "Tags": tags(group.get("Tags", [])),
-            "SecurityGroupEgress": _rules(group["IpPermissionsEgress"]),
-            "SecurityGroupIngress": _rules(group["IpPermissions"]),
-        }
-        return holds, {"GroupId": group_id, "VpcId": group["VpcId"]}
-
-    @staticmethod
-    def list(aws):
-        groups = aws.pages("ec2", "describe_security_groups", "SecurityGroups")
-        return [g["GroupId"] for g in groups if g["GroupName"] != "default"]
-
-
-def _rules(permissions):
-    rules = []
-    for p in permissions:
-        own = {k: p[k] for k in ("IpProtocol", "FromPort", "ToPort") if k in p}
-        rules += [{**own, "CidrIp": r["CidrIp"]} for r in p.get("IpRanges", [])]
-        rules += [{**own, "CidrIpv6": r["CidrIpv6"]} for r in p.get("Ipv6Ranges", [])]
-    return rules
-
-
 TYPES = {
     "AWS::ApiGatewayV2::Api": HttpApi,
     "AWS::ApiGatewayV2::ApiMapping": ApiMapping,
     "AWS::ApiGatewayV2::DomainName": DomainName,
     "AWS::ApiGatewayV2::Stage": Stage,
     "AWS::CloudWatch::Alarm": Alarm,
-    "AWS::CloudWatch::CompositeAlarm": CompositeAlarm,
     "AWS::CloudWatch::Dashboard": Dashboard,
     "AWS::CodeDeploy::Application": CodeDeployApplication,
     "AWS::CodeDeploy::DeploymentGroup": DeploymentGroup,
     "AWS::DynamoDB::Table": Table,
-    "AWS::EC2::SecurityGroup": SecurityGroup,
     "AWS::Events::Rule": Rule,
     "AWS::IAM::ManagedPolicy": ManagedPolicy,
     "AWS::IAM::Role": Role,
     "AWS::Lambda::Alias": Alias,
-    "AWS::Lambda::EventInvokeConfig": EventInvokeConfig,
     "AWS::Lambda::EventSourceMapping": EventSourceMapping,
     "AWS::Lambda::Function": Function,
     "AWS::Lambda::Permission": Permission,
     "AWS::Lambda::Version": Version,
     "AWS::Logs::LogGroup": LogGroup,
-    "AWS::Logs::MetricFilter": MetricFilter,
     "AWS::SQS::Queue": Queue,
-    "AWS::SQS::QueuePolicy": QueuePolicy,
-    "AWS::Scheduler::Schedule": Schedule,
 }

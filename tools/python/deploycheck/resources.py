@@ -235,27 +235,6 @@ class EventSourceMapping:
         context.call("lambda", "delete_event_source_mapping", UUID=physical_id)
 
 
-class EventInvokeConfig:
-    @staticmethod
-    def create(context, properties):
-        context.call("lambda", "put_function_event_invoke_config", properties)
-        return f"{properties['FunctionName']}|{properties['Qualifier']}", {}
-
-    @staticmethod
-    def update(context, physical_id, _old, new):
-        context.call("lambda", "put_function_event_invoke_config", new)
-        return {}
-
-    @staticmethod
-    def delete(context, _physical_id, properties):
-        context.call(
-            "lambda",
-            "delete_function_event_invoke_config",
-            FunctionName=properties["FunctionName"],
-            Qualifier=properties["Qualifier"],
-        )
-
-
 class HttpApi:
     @classmethod
     def create(cls, context, properties):
@@ -493,24 +472,6 @@ class Queue:
         return {"Arn": context.arn("sqs", name), "QueueName": name, "QueueUrl": url}
 
 
-class QueuePolicy:
-    @classmethod
-    def create(cls, context, properties):
-        cls.update(context, None, None, properties)
-        return context.name(), {}
-
-    @staticmethod
-    def update(context, _physical_id, _old, new):
-        for url in new["Queues"]:
-            context.call("sqs", "set_queue_attributes", QueueUrl=url, Attributes={"Policy": new["PolicyDocument"]})
-        return {}
-
-    @staticmethod
-    def delete(context, _physical_id, properties):
-        for url in properties["Queues"]:
-            context.call("sqs", "set_queue_attributes", QueueUrl=url, Attributes={"Policy": ""})
-
-
 class LogGroup:
     _apart = ("LogGroupName", "RetentionInDays", "Tags", "KmsKeyId")
 
@@ -547,54 +508,20 @@ class LogGroup:
         return {"Arn": context.arn("logs", f"log-group:{name}:*")}
 
 
-class MetricFilter:
-    @staticmethod
-    def _put(context, name, properties):
-        own, _, transformations = split(properties, "FilterName", "MetricTransformations")
-        own["metricTransformations"] = [
-            {**t, **({"Dimensions": tags(t["Dimensions"])} if "Dimensions" in t else {})} for t in transformations
-        ]
-        context.call("logs", "put_metric_filter", own, filterName=name)
-
-    @classmethod
-    def create(cls, context, properties):
-        name = properties.get("FilterName") or context.name(512)
-        cls._put(context, name, properties)
-        return name, {}
-
-    @classmethod
-    def update(cls, context, name, _old, new):
-        cls._put(context, name, new)
-        return {}
-
-    @staticmethod
-    def delete(context, name, properties):
-        context.call("logs", "delete_metric_filter", logGroupName=properties["LogGroupName"], filterName=name)
-
-
 class Alarm:
-    operation = "put_metric_alarm"
-    entry = "AWS::CloudWatch::Alarm"
-
     @classmethod
     def create(cls, context, properties):
         name = properties.get("AlarmName") or context.name(255)
-        context.listed(cls.entry, "cloudwatch", cls.operation, properties={**properties, "AlarmName": name})
-        return name, {"Arn": context.arn("cloudwatch", f"alarm:{name}")}
+        return name, cls.update(context, name, None, properties)
 
-    @classmethod
-    def update(cls, context, name, _old, new):
-        context.listed(cls.entry, "cloudwatch", cls.operation, properties={**new, "AlarmName": name})
+    @staticmethod
+    def update(context, name, _old, new):
+        context.call("cloudwatch", "put_metric_alarm", {**new, "AlarmName": name})
         return {"Arn": context.arn("cloudwatch", f"alarm:{name}")}
 
     @staticmethod
     def delete(context, name, _properties):
         context.call("cloudwatch", "delete_alarms", AlarmNames=[name])
-
-
-class CompositeAlarm(Alarm):
-    operation = "put_composite_alarm"
-    entry = "AWS::CloudWatch::CompositeAlarm"
 
 
 class Dashboard:
@@ -682,69 +609,6 @@ class Rule:
         context.call("events", "delete_rule", Name=name)
 
 
-class Schedule:
-    @classmethod
-    def create(cls, context, properties):
-        name = properties.get("Name") or context.name()
-        made = context.call("scheduler", "create_schedule", {**properties, "Name": name})
-        return name, {"Arn": made["ScheduleArn"]}
-
-    @staticmethod
-    def update(context, name, _old, new):
-        made = context.call("scheduler", "update_schedule", {**new, "Name": name})
-        return {"Arn": made["ScheduleArn"]}
-
-    @staticmethod
-    def delete(context, name, _properties):
-        context.call("scheduler", "delete_schedule", Name=name)
-
-
-class SecurityGroup:
-    @staticmethod
-    def create(context, properties):
-        own, name, outward, inward, labels = split(
-            properties, "GroupName", "SecurityGroupEgress", "SecurityGroupIngress", "Tags"
-        )
-        own["Description"] = own.pop("GroupDescription")
-        made = context.call("ec2", "create_security_group", own, GroupName=name or context.name(255))
-        group = made["GroupId"]
-        if outward is not None:
-            # With rules of its own, CloudFormation takes away the one that allows everything.
-            everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-            context.call("ec2", "revoke_security_group_egress", GroupId=group, IpPermissions=everything)
-            context.call("ec2", "authorize_security_group_egress", GroupId=group, IpPermissions=_permissions(outward))
-        if inward:
-            context.call("ec2", "authorize_security_group_ingress", GroupId=group, IpPermissions=_permissions(inward))
-        return group, {"GroupId": group, "VpcId": own.get("VpcId", "")}
-
-    @staticmethod
-    def update(context, group, old, new):
-        for direction, key in (("egress", "SecurityGroupEgress"), ("ingress", "SecurityGroupIngress")):
-            if new.get(key) != old.get(key):
-                for verb, rules in (("revoke", old.get(key)), ("authorize", new.get(key))):
-                    if rules:
-                        operation = f"{verb}_security_group_{direction}"
-                        context.call("ec2", operation, GroupId=group, IpPermissions=_permissions(rules))
-        return {"GroupId": group, "VpcId": new.get("VpcId", "")}
-
-    @staticmethod
-    def delete(context, group, _properties):
-        context.call("ec2", "delete_security_group", GroupId=group)
-
-
-def _permissions(rules):
-    permissions = []
-    for rule in rules:
-        own, address, address6, description = split(rule, "CidrIp", "CidrIpv6", "Description")
-        text = {"Description": description} if description else {}
-        if address:
-            own["IpRanges"] = [{"CidrIp": address, **text}]
-        if address6:
-            own["Ipv6Ranges"] = [{"CidrIpv6": address6, **text}]
-        permissions.append(own)
-    return permissions
-
-
 class Bucket:
     """Of the SAM CLI's own stack, which holds the archives."""
 
@@ -784,26 +648,20 @@ TYPES = {
     "AWS::ApiGatewayV2::DomainName": DomainName,
     "AWS::ApiGatewayV2::Stage": Stage,
     "AWS::CloudWatch::Alarm": Alarm,
-    "AWS::CloudWatch::CompositeAlarm": CompositeAlarm,
     "AWS::CloudWatch::Dashboard": Dashboard,
     "AWS::CodeDeploy::Application": CodeDeployApplication,
     "AWS::CodeDeploy::DeploymentGroup": DeploymentGroup,
     "AWS::DynamoDB::Table": Table,
-    "AWS::EC2::SecurityGroup": SecurityGroup,
     "AWS::Events::Rule": Rule,
     "AWS::IAM::ManagedPolicy": ManagedPolicy,
     "AWS::IAM::Role": Role,
     "AWS::Lambda::Alias": Alias,
-    "AWS::Lambda::EventInvokeConfig": EventInvokeConfig,
     "AWS::Lambda::EventSourceMapping": EventSourceMapping,
     "AWS::Lambda::Function": Function,
     "AWS::Lambda::Permission": Permission,
     "AWS::Lambda::Version": Version,
     "AWS::Logs::LogGroup": LogGroup,
-    "AWS::Logs::MetricFilter": MetricFilter,
     "AWS::S3::Bucket": Bucket,
     "AWS::S3::BucketPolicy": BucketPolicy,
     "AWS::SQS::Queue": Queue,
-    "AWS::SQS::QueuePolicy": QueuePolicy,
-    "AWS::Scheduler::Schedule": Schedule,
 }
