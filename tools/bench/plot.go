@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 )
@@ -16,6 +17,19 @@ var colours = []color.Color{
 	color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff}, color.RGBA{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff},
 }
 
+// newPlot returns an empty plot whose letters have no serifs.
+func newPlot(title string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text = title
+	for _, text := range []*font.Font{
+		&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font,
+	} {
+		text.Typeface, text.Variant = "Liberation", "Sans"
+	}
+	p.Title.Padding, p.Legend.Padding = vg.Points(6), vg.Points(2)
+	return p
+}
+
 // line is one named line of a plot.
 type line struct {
 	name string
@@ -24,8 +38,8 @@ type line struct {
 
 // writeLines draws lines into an SVG file.
 func writeLines(path, title, x, y string, fromZero bool, lines ...line) error {
-	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p := newPlot(title)
+	p.X.Label.Text, p.Y.Label.Text = x, y
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	for i, l := range lines {
@@ -56,8 +70,8 @@ func writeLines(path, title, x, y string, fromZero bool, lines ...line) error {
 
 // writeBars draws horizontal bars, the first at the top, into an SVG file.
 func writeBars(path, title, x string, names []string, values []float64) error {
-	p := plot.New()
-	p.Title.Text, p.X.Label.Text = title, x
+	p := newPlot(title)
+	p.X.Label.Text = x
 	upwards := make(plotter.Values, len(values))
 	labels := make([]string, len(names))
 	for i := range values {
