@@ -394,13 +394,13 @@ func (r *run) settle(ctx context.Context) error {
 	return r.flow(ctx)
 }
 
-// calmDown lets traffic come through for as long as a sandbox that has just read a secret for a failure's sake does not read
-// it again: one key leaks at a time.
+// calmDown lets traffic come through until every sandbox may read a secret for a failure's sake again: each counts from when it
+// has met the new key itself, which a sandbox that is seldom used does late. One key leaks at a time.
 func (r *run) calmDown(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(secrets.RetryInterval + time.Second):
+	case <-time.After(2*secrets.RetryInterval + time.Second):
 	}
 	return r.flow(ctx)
 }
