@@ -3,6 +3,7 @@
 package console_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -304,14 +305,16 @@ func (p *tab) until(expression string) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	for {
+		// While a page is being loaded there may be nothing to ask yet.
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
-		if err != nil {
-			p.t.Fatalf("waiting until %s: %v\n%s", expression, err, p.rows())
-		}
-		if ok {
+		if ok && err == nil {
 			return
 		}
-		time.Sleep(30 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			p.t.Fatalf("waiting until %s: %v\n%s", expression, cmp.Or(err, ctx.Err()), p.rows())
+		case <-time.After(30 * time.Millisecond):
+		}
 	}
 }
 

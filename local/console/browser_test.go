@@ -149,7 +149,7 @@ func TestVisit(t *testing.T) {
 		"dark":      {width: 1440, height: 900, language: "zh-CN", dark: true, still: true},
 		"mobile":    {width: 390, height: 844, language: "en-US", still: true, mobile: true},
 		"mobile-zh": {width: 390, height: 844, language: "zh-CN", dark: true, still: true, mobile: true},
-		"detail":    desktop,
+		"detail":    {width: 1366, height: 800, language: "en-US", still: true},
 		"small":     {width: 1100, height: 720, language: "en-US", still: true},
 	} {
 		late := open(t, l)

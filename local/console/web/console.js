@@ -111,6 +111,7 @@ function render(message) {
   if (!button) {
     button = make('button', 'message');
     button.type = 'button';
+    button.setAttribute('aria-controls', 'detail');
     button.tabIndex = -1;
     button.addEventListener('click', () => open(message.id, true));
     button.addEventListener('focus', () => rove(button));
