@@ -166,7 +166,8 @@ validate: $(VENV)/validate.stamp ## Check the template and samconfig.toml, and b
 deploy-check: $(VENV)/deploy.stamp parkctl ## Deploy, update, fail, roll back and delete with SAM on an emulated AWS, and ask it what is there
 	@rm -rf build/deploy-check && mkdir -p build/deploy-check
 	@PYTHONPATH=tools/python $(BIN)/python -B -W ignore -m unittest deploycheck.deploycheck_test
-	$(SAM) build --build-dir build/deploy-check/sam >build/deploy-check/build.log 2>&1 || { cat build/deploy-check/build.log; exit 1; }
+	@echo 'sam build'
+	@$(SAM) build --build-dir build/deploy-check/sam >build/deploy-check/build.log 2>&1 || { cat build/deploy-check/build.log; exit 1; }
 	@PYTHONPATH=tools/python $(BIN)/python -B -W ignore -m deploycheck build/deploy-check/sam build/deploy-check
 
 .PHONY: reference
