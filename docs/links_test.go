@@ -82,3 +82,21 @@ func anchors(t *testing.T, page string) map[string]bool {
 	}
 	return names
 }
+
+// TestIndex: README.md names every page beside it.
+func TestIndex(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("got %q, %v", pages, err)
+	}
+	named := map[string]bool{"README.md": true}
+	for _, m := range link.FindAllStringSubmatch(prose(t, "README.md"), -1) {
+		path, _, _ := strings.Cut(m[1], "#")
+		named[path] = true
+	}
+	for _, page := range pages {
+		if !named[page] {
+			t.Errorf("docs/README.md does not name %s", page)
+		}
+	}
+}
