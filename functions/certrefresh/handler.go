@@ -13,6 +13,7 @@ import (
 	"wechat-parking-gateway/shared/secretstore"
 	"wechat-parking-gateway/shared/signing"
 	"wechat-parking-gateway/shared/telemetry"
+	"wechat-parking-gateway/shared/trace"
 	"wechat-parking-gateway/shared/wechatpay"
 )
 
@@ -54,7 +55,7 @@ func (r *refresher) handle(ctx context.Context) error {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
 		defer cancel()
 	}
-	ctx, line := telemetry.Begin(ctx)
+	ctx, line := telemetry.Begin(trace.With(ctx, trace.Begin("", trace.Lambda(ctx))))
 	level, err := r.guarded(ctx)
 	if err != nil {
 		telemetry.Set(ctx, telemetry.Error, err.Error())

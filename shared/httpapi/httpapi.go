@@ -141,9 +141,8 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // begin returns the trace that a request belongs to: the caller's, where it sent a traceparent, or Lambda's.
 func begin(ctx context.Context, req *Request) trace.Trace {
 	traceparent, _ := req.Header.Get(trace.Header)
-	lambda, _ := ctx.Value("x-amzn-trace-id").(string) // aws-lambda-go's name for it
 	gateway, _ := req.Header.Get("x-amzn-trace-id")
-	return trace.Begin(traceparent, lambda, gateway)
+	return trace.Begin(traceparent, trace.Lambda(ctx), gateway)
 }
 
 // answer calls the route's handler and turns a panic into the function's failure answer: a panic that reached the

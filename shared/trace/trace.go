@@ -73,6 +73,12 @@ func From(ctx context.Context) (Trace, bool) {
 	return t, ok
 }
 
+// Lambda returns the X-Ray header of the invocation that ctx belongs to, "" outside of one.
+func Lambda(ctx context.Context) string {
+	header, _ := ctx.Value("x-amzn-trace-id").(string) // the key is aws-lambda-go's
+	return header
+}
+
 // parse reads a traceparent of version 00, and of a later one what version 00 has of it.
 func parse(s string) (Trace, bool) {
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {

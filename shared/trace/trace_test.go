@@ -80,6 +80,16 @@ func TestContext(t *testing.T) {
 	}
 }
 
+func TestLambda(t *testing.T) {
+	if got := trace.Lambda(t.Context()); got != "" {
+		t.Errorf("outside an invocation: got %q, want none", got)
+	}
+	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", xray) //nolint:staticcheck // aws-lambda-go's own key
+	if got := trace.Lambda(ctx); got != xray {
+		t.Errorf("got %q, want %q", got, xray)
+	}
+}
+
 // FuzzBegin holds that whatever a stranger sends, what goes on is a valid traceparent and no word of the stranger's but
 // hex digits.
 func FuzzBegin(f *testing.F) {
