@@ -71,6 +71,7 @@ func run(m *testing.M) (code int) {
 		g.Close()
 	}
 	problems := suite.log.check(suite.private)
+	problems = append(problems, suite.log.checkMetrics(code == 0 && complete())...)
 	problems = append(problems, suite.agreement.check(code == 0 && complete())...)
 	if code == 0 && complete() {
 		problems = append(problems, unseen()...)

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"wechat-parking-gateway/local/contract"
+	"wechat-parking-gateway/local/emf"
 	"wechat-parking-gateway/local/fixture"
 	"wechat-parking-gateway/shared/idempotency"
 	"wechat-parking-gateway/shared/merchant"
@@ -188,20 +189,21 @@ func (l *Log) Counted(t testing.TB) map[string]int64 {
 	defer l.mu.Unlock()
 	sums := map[string]int64{}
 	for line := range strings.Lines(l.metrics.String()) {
-		var root map[string]any
-		if err := json.Unmarshal([]byte(line), &root); err != nil {
-			t.Fatalf("a metric is no JSON: %v", err)
+		values, err := emf.Read(line)
+		if err != nil {
+			t.Fatalf("CloudWatch would drop a document: %v: %s", err, line)
 		}
-		for d := range telemetry.Metrics() {
-			value, there := root[string(d.Metric)].(float64)
-			if !there || d.Unit == "Milliseconds" {
-				continue
+		for _, v := range values {
+			name := string(v.Metric)
+			if v.Reason != "" {
+				name += "/" + v.Reason
 			}
-			name := string(d.Metric)
-			if len(d.Dimensions) > 1 {
-				name += "/" + fmt.Sprint(root[telemetry.ReasonDimension])
-			}
-			sums[name] += int64(value)
+			sums[name] += int64(v.Value)
+		}
+	}
+	for d := range telemetry.Metrics() {
+		if d.Unit == "Milliseconds" {
+			delete(sums, string(d.Metric))
 		}
 	}
 	if leak := l.leak(l.metrics.String()); leak != "" {

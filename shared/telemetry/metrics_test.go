@@ -3,9 +3,7 @@ package telemetry_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -19,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"wechat-parking-gateway/local/emf"
 	"wechat-parking-gateway/shared/telemetry"
 )
 
@@ -87,111 +86,12 @@ func TestGolden(t *testing.T) {
 				t.Errorf("got  %swant %s", got, want)
 			}
 			for document := range strings.Lines(out.String()) {
-				if err := checkDocument(document); err != nil {
+				if _, err := emf.Read(document); err != nil {
 					t.Errorf("%v: %s", err, document)
 				}
 			}
 		})
 	}
-}
-
-// units are those of the specification's MetricDefinition that are in use here.
-var units = []string{"Count", "Milliseconds", "None"}
-
-// checkDocument holds one line of output to the published rules of an EMF document, and to our own: the one namespace,
-// dimensions that a metric's definition has, and members that are dimensions and metrics and nothing else.
-func checkDocument(line string) error {
-	if !strings.HasSuffix(line, "}\n") || len(line) > 64<<10 {
-		return fmt.Errorf("it is not one short line that ends with the object")
-	}
-	var root map[string]json.RawMessage
-	if err := strictly(line, &root); err != nil {
-		return err
-	}
-	var meta struct {
-		Timestamp         json.Number
-		CloudWatchMetrics []struct {
-			Namespace  string
-			Dimensions [][]string
-			Metrics    []struct{ Name, Unit string }
-		}
-	}
-	if err := strictly(string(root["_aws"]), &meta); err != nil {
-		return fmt.Errorf("_aws: %w", err)
-	}
-	if at, err := meta.Timestamp.Int64(); err != nil || at < 1e12 || at > 1e14 {
-		return fmt.Errorf("the Timestamp %s is not in milliseconds", meta.Timestamp)
-	}
-	if len(meta.CloudWatchMetrics) == 0 {
-		return fmt.Errorf("there is no MetricDirective")
-	}
-	members := map[string]bool{"_aws": true}
-	for _, d := range meta.CloudWatchMetrics {
-		if d.Namespace != telemetry.Namespace {
-			return fmt.Errorf("the namespace is %q", d.Namespace)
-		}
-		if len(d.Metrics) == 0 || len(d.Metrics) > 100 || len(d.Dimensions) == 0 {
-			return fmt.Errorf("a directive has %d metrics and %d sets of dimensions", len(d.Metrics), len(d.Dimensions))
-		}
-		for _, set := range d.Dimensions {
-			if len(set) == 0 || len(set) > 30 {
-				return fmt.Errorf("a set has %d dimensions", len(set))
-			}
-			for _, dimension := range set {
-				var value string
-				if err := json.Unmarshal(root[dimension], &value); err != nil || value == "" || len(value) > 1024 {
-					return fmt.Errorf("the dimension %s has no text as its target", dimension)
-				}
-				members[dimension] = true
-			}
-		}
-		for _, metric := range d.Metrics {
-			if metric.Name == "" || len(metric.Name) > 1024 || !slices.Contains(units, metric.Unit) {
-				return fmt.Errorf("the metric %q has the unit %q", metric.Name, metric.Unit)
-			}
-			defined, ok := definitionOf(metric.Name)
-			if !ok || defined.Unit != metric.Unit || fmt.Sprint(defined.Dimensions) != fmt.Sprint(d.Dimensions) {
-				return fmt.Errorf("the metric %s is not defined like this", metric.Name)
-			}
-			var value json.Number
-			if err := json.Unmarshal(root[metric.Name], &value); err != nil {
-				return fmt.Errorf("the metric %s has no number as its target", metric.Name)
-			}
-			if members[metric.Name] {
-				return fmt.Errorf("the metric %s stands in it twice", metric.Name)
-			}
-			members[metric.Name] = true
-		}
-	}
-	for name := range root {
-		if !members[name] {
-			return fmt.Errorf("the member %s is neither a dimension nor a metric", name)
-		}
-	}
-	return nil
-}
-
-// strictly reads one JSON value of known members alone.
-func strictly(text string, v any) error {
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.DisallowUnknownFields()
-	decoder.UseNumber()
-	if err := decoder.Decode(v); err != nil {
-		return err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("something follows the object")
-	}
-	return nil
-}
-
-func definitionOf(name string) (telemetry.Definition, bool) {
-	for d := range telemetry.Metrics() {
-		if string(d.Metric) == name {
-			return d, true
-		}
-	}
-	return telemetry.Definition{}, false
 }
 
 // TestClosedList holds that each constant of type Metric is defined and nothing else is, that each can be emitted as it
@@ -205,7 +105,7 @@ func TestClosedList(t *testing.T) {
 		ctx, line := telemetry.Begin(t.Context())
 		telemetry.CountReason(ctx, d.Metric, "a_reason")
 		m.Write(line, 0)
-		if err := checkDocument(out.String()); err != nil {
+		if _, err := emf.Read(out.String()); err != nil {
 			t.Errorf("%s: %v: %s", d.Metric, err, out)
 		}
 		if got, want := strings.Contains(out.String(), "a_reason"), len(d.Dimensions) == 2; got != want {
@@ -296,7 +196,7 @@ func TestFunctionName(t *testing.T) {
 	for _, name := range []string{"", `a"b\c`, "a\nb", "\xff"} {
 		var out bytes.Buffer
 		telemetry.NewMeter(&out, newClock().now, name).Count(telemetry.SecretMalformed)
-		if err := checkDocument(out.String()); err != nil {
+		if _, err := emf.Read(out.String()); err != nil {
 			t.Errorf("%q: %v: %s", name, err, out.String())
 		}
 	}
@@ -348,7 +248,7 @@ func TestSideBySide(t *testing.T) {
 		t.Fatalf("got %d writes, want %d", len(out.lines), requests)
 	}
 	for _, line := range out.lines {
-		if err := checkDocument(line); err != nil || !strings.Contains(line, `"EventsDelivered":4`) {
+		if _, err := emf.Read(line); err != nil || !strings.Contains(line, `"EventsDelivered":4`) {
 			t.Errorf("got %v, %s, want a document with 4 of them", err, line)
 		}
 	}
