@@ -113,7 +113,8 @@ func (c *Client) NotifyEntry(ctx context.Context, keys Credentials[V2Keys], e En
 	var answer EntryAnswer
 	signs := 0 // the key of k that signs
 	err = c.call(ctx, func(ctx context.Context, _ int) (bool, *Error) {
-		r, err := c.postV2(ctx, k[signs], c.BaseURL+path, e, sceneInfo)
+		signer := k[signs]
+		r, err := c.postV2(ctx, signer, c.BaseURL+path, e, sceneInfo)
 		if err != nil {
 			return true, transportError(err)
 		}
@@ -134,6 +135,9 @@ func (c *Client) NotifyEntry(ctx context.Context, keys Credentials[V2Keys], e En
 			}
 			return failure.Kind == Unavailable || failure.Kind == Unverified, failure
 		case !verifyV2(ctx, keys, &k, document):
+			if signs >= len(k) || k[signs] != signer {
+				signs = 0 // other keys have come
+			}
 			return true, &Error{Kind: Unverified, HTTPStatus: r.status}
 		}
 		answer.Document = document

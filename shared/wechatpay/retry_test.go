@@ -479,6 +479,39 @@ func TestKeyBeingChanged(t *testing.T) {
 	}
 }
 
+// lateKeys are keys that change at the second look at them alone.
+type lateKeys struct {
+	keys, fresh wechatpay.V2Keys
+	looks       int
+}
+
+func (l *lateKeys) Get(context.Context) (wechatpay.V2Keys, error) { return l.keys, nil }
+
+func (l *lateKeys) Refresh(context.Context) (wechatpay.V2Keys, bool, error) {
+	l.looks++
+	if l.looks == 2 {
+		return l.fresh, true, nil
+	}
+	return l.keys, false, nil
+}
+
+// TestFewerKeysCome: the second key signs, its answer does not verify, and the list that is fetched for that is shorter.
+func TestFewerKeysCome(t *testing.T) {
+	const newest = "cccccccccccccccccccccccccccccccc"
+	synctest.Test(t, func(t *testing.T) {
+		rejected := answer(200, signedXML("", flatxml.Document{{Name: "return_code", Value: "FAIL"}, {Name: "return_msg", Value: "签名失败"}}))
+		unverified := answer(200, signedXML("dddddddddddddddddddddddddddddddd", entryAnswer))
+		c, s := client(rejected, unverified, answer(200, signedXML(newest, entryAnswer)))
+		_, err := c.NotifyEntry(t.Context(), &lateKeys{keys: keysV2(otherV2Key, apiV2Key), fresh: keysV2(newest)}, entry)
+		if err != nil || len(s.bodies) != 3 {
+			t.Fatalf("got %v after %d tries, want success after 3", err, len(s.bodies))
+		}
+		if err := signing.VerifyV2(must(flatxml.Parse([]byte(s.bodies[2]))), keysV2(newest)); err != nil {
+			t.Errorf("the last try is not signed with the newest key: %v", err)
+		}
+	})
+}
+
 // TestSuccess holds which answers are a success.
 func TestSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
