@@ -26,7 +26,7 @@ type oneSecret struct {
 }
 
 func (o *oneSecret) GetSecretValue(_ context.Context, in *secretsmanager.GetSecretValueInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
-	if in.VersionId != nil {
+	if in.VersionId != nil && (!o.written || o.document == vendorbook.Empty) {
 		return nil, &types.ResourceNotFoundException{}
 	}
 	id := "1"
@@ -55,6 +55,7 @@ func TestHandOver(t *testing.T) {
 			return vendorbook.Empty, &types.InvalidRequestException{Message: &message}
 		}, false, "refused PutSecretValue"},
 		{"stored, and the answer was lost", func(document string) (string, error) { return document, io.ErrUnexpectedEOF }, true, ""},
+		{"stored, and a second attempt was refused", func(document string) (string, error) { return document, &types.InternalServiceError{} }, true, ""},
 		{"lost on its way", func(string) (string, error) { return vendorbook.Empty, io.ErrUnexpectedEOF }, true, "is kept"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

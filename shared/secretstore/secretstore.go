@@ -188,11 +188,24 @@ func (s *Store) put(ctx context.Context, secretID, token string, v Version) (Ver
 	if _, exists := errors.AsType[*types.ResourceExistsException](err); exists {
 		return Version{}, errLost
 	}
-	// The message of a refused request may repeat what was sent.
-	if api, answered := errors.AsType[smithy.APIError](err); answered {
-		return Version{}, &refusedError{action: "PutSecretValue", secret: secretID, cause: api, quiet: true}
+	api, answered := errors.AsType[smithy.APIError](err)
+	if !answered {
+		return Version{}, fmt.Errorf("writing the secret %s: %w: %w", secretID, ErrUnknownOutcome, ended(ctx))
 	}
-	return Version{}, fmt.Errorf("writing the secret %s: %w: %w", secretID, ErrUnknownOutcome, ended(ctx))
+	// The message of a refused request may repeat what was sent.
+	refused := &refusedError{action: "PutSecretValue", secret: secretID, cause: api, quiet: true}
+	// The SDK repeats a request, and the answer is the last attempt's: one before it, whose answer was lost, may have
+	// written, and so may one that was answered 500.
+	written, err := s.read(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretID, VersionId: &token})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Version{}, refused
+	case err != nil:
+		return Version{}, fmt.Errorf("writing the secret %s: %w: %w", secretID, ErrUnknownOutcome, refused)
+	case !bytes.Equal(written.Document, v.Document):
+		return Version{}, errLost
+	}
+	return v, nil
 }
 
 func (s *Store) read(ctx context.Context, in *secretsmanager.GetSecretValueInput) (Version, error) {

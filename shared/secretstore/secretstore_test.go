@@ -240,6 +240,14 @@ func TestErrors(t *testing.T) {
 		"writing refused":   {func(f *fake) { f.onPut = func() error { return refused("InvalidParameterException") } }, nil, "InvalidParameterException"},
 		"too many versions": {func(f *fake) { f.onPut = func() error { return refused("LimitExceededException") } }, nil, "hundred versions"},
 		"answer lost":       {func(f *fake) { f.lose = errors.New(private) }, secretstore.ErrUnknownOutcome, "look at it"},
+		"writing refused, and nobody knows whether an attempt before wrote": {
+			func(f *fake) {
+				f.onPut = func() error {
+					f.onGet = func(string) error { return denied }
+					return &types.InternalServiceError{}
+				}
+			}, secretstore.ErrUnknownOutcome, "InternalServiceError",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake("a")
@@ -252,6 +260,20 @@ func TestErrors(t *testing.T) {
 				t.Errorf("got written %v, %v", got.Written, err)
 			}
 		})
+	}
+}
+
+// TestRefusedAfterItWasWritten: an attempt wrote, its answer was lost, and the next one was refused.
+func TestRefusedAfterItWasWritten(t *testing.T) {
+	for _, refused := range []error{
+		&types.InternalServiceError{}, &smithy.GenericAPIError{Code: "ThrottlingException"}, &smithy.GenericAPIError{Code: "ExpiredTokenException"},
+	} {
+		f := newFake("a")
+		f.lose = refused
+		got, err := secretstore.New(f).Edit(t.Context(), "x", add("b"))
+		if err != nil || !got.Written || got.Version.ID != f.current || f.text() != "a b" {
+			t.Errorf("%v: got %+v, %v and %q, want it written", refused, got, err, f.text())
+		}
 	}
 }
 
