@@ -48,14 +48,14 @@ func checkCalls() (differences []error) {
 	for _, function := range slices.Sorted(maps.Keys(got)) {
 		for _, c := range got[function] {
 			if !slices.Contains(want[function], c) {
-				differences = append(differences, fmt.Errorf("%s calls %s on %s, which is not in %s%s", function, c.Action, c.Resource, callsFile, again))
+				differences = append(differences, fmt.Errorf("%s calls %s, which is not in %s%s", function, said(c), callsFile, again))
 			}
 		}
 	}
 	for _, function := range slices.Sorted(maps.Keys(want)) {
 		for _, c := range want[function] {
 			if !slices.Contains(got[function], c) {
-				differences = append(differences, fmt.Errorf("%s never called %s on %s, which is in %s%s", function, c.Action, c.Resource, callsFile, again))
+				differences = append(differences, fmt.Errorf("%s never called %s, which is in %s%s", function, said(c), callsFile, again))
 			}
 		}
 	}
@@ -63,4 +63,12 @@ func checkCalls() (differences []error) {
 		differences = append(differences, fmt.Errorf("%s is not as -update writes it", callsFile))
 	}
 	return differences
+}
+
+// said names a call.
+func said(c awscalls.Call) string {
+	if c.Key == "" {
+		return c.Action + " on " + c.Resource
+	}
+	return c.Action + " on " + c.Resource + " with keys like " + c.Key
 }
