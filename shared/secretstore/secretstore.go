@@ -1,5 +1,5 @@
-// Package secretstore edits the document of a secret in AWS Secrets Manager beside others who edit it: nobody's change is
-// lost, whoever else writes at the same time, a person in the console included.
+// Package secretstore edits the document of a secret in AWS Secrets Manager beside others who edit it with this package:
+// nobody's change is lost, whoever else writes at the same time.
 //
 // PutSecretValue has no condition on what it replaces. What it has is a token, which becomes the new version's id, and a
 // version is never written twice. [Store.Edit] derives the token from the version that it read, so that of all who read
@@ -113,8 +113,9 @@ type Result struct {
 // and must not count on having been called once. When it returns the same bytes, nothing is written. Its error ends the
 // edit and is returned as it is.
 //
-// Edit repeats until it is first or ctx ends. Where every other writer uses Edit too, none of them loses a change; nor does
-// one that writes without looking lose what Edit wrote, if it does not overwrite the document with an older one.
+// Edit repeats until it is first or ctx ends. Where every other writer uses Edit too, none of them loses a change. Nothing
+// holds back one that writes without looking, a person in the console: what it writes is taken as it is by the next Edit,
+// but in the few milliseconds between Edit's look and its write it is overwritten, and is then the version AWSPREVIOUS.
 func (s *Store) Edit(ctx context.Context, secretID string, change func(document []byte) ([]byte, error)) (Result, error) {
 	for tries := 1; ; tries++ {
 		v, err := s.Read(ctx, secretID)
