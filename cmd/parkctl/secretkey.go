@@ -198,9 +198,9 @@ func keyPromoteCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.edit(cmd, fmt.Sprintf("The %s key %s comes first", kind, args[1]), false, func(document []byte) ([]byte, error) {
+			return o.edit(cmd, fmt.Sprintf("The %s key %s comes first", kind, args[1]), false, keyring.Meant(kind, args[1], func(document []byte) ([]byte, error) {
 				return keyring.Promote(document, kind, args[1])
-			})
+			}))
 		},
 	}
 	o.register(cmd, true)
@@ -220,9 +220,9 @@ func keyRemoveCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.edit(cmd, fmt.Sprintf("The %s key %s is taken away", kind, args[1]), true, func(document []byte) ([]byte, error) {
+			return o.edit(cmd, fmt.Sprintf("The %s key %s is taken away", kind, args[1]), true, keyring.Meant(kind, args[1], func(document []byte) ([]byte, error) {
 				return keyring.Remove(document, kind, args[1], time.Now())
-			})
+			}))
 		},
 	}
 	o.register(cmd, true)

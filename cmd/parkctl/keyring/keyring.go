@@ -44,6 +44,8 @@ var (
 	ErrAnswers = errors.New("WeChat Pay is asked to sign its answers with it: name another with `parkctl secret key respond` first, and wait for 5 minutes")
 	// ErrExists says that a key is there already.
 	ErrExists = errors.New("it is there already")
+	// ErrMoved says that somebody else has changed the list, so that a place or an id names another key than before.
+	ErrMoved = errors.New("somebody else has changed the list meanwhile; look at it with `parkctl secret key list`, and repeat this")
 	// ErrUnknown says that there is no such key.
 	ErrUnknown = errors.New("there is no such key; `parkctl secret key list` shows them")
 )
@@ -205,6 +207,31 @@ func place(document []byte, kind Kind, name string) (jsontext.Pointer, error) {
 		}
 	}
 	return "", fmt.Errorf("%s %s: %w", kind, name, ErrUnknown)
+}
+
+// Meant makes a change of the key that a name stands for safe to be repeated on a newer document: where the name stands for
+// another key there than in the first document, that key is not the one that was meant, and is left alone.
+func Meant(kind Kind, name string, change func(document []byte) ([]byte, error)) func(document []byte) ([]byte, error) {
+	var meant string
+	return func(document []byte) ([]byte, error) {
+		at := pointers[kind].AppendToken(name)
+		if kind != WeChatPay {
+			var err error
+			if at, err = place(document, kind, name); err != nil {
+				return nil, err
+			}
+		}
+		held, _ := jsonedit.Get(document, at)
+		key := strictjson.Text(held)
+		switch meant {
+		case "":
+			meant = key
+		case key:
+		default:
+			return nil, fmt.Errorf("%s %s: %w", kind, name, ErrMoved)
+		}
+		return change(document)
+	}
 }
 
 // Remove takes a key away. The last one of its kind stays, and so do the key that answers are asked to be signed with and

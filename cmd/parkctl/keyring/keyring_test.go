@@ -252,6 +252,40 @@ func TestAddWeChatPayRefuses(t *testing.T) {
 	}
 }
 
+// TestMeant: whoever is overtaken by another editor takes away the key that was meant, or none.
+func TestMeant(t *testing.T) {
+	document := func(keys ...string) []byte {
+		s := newScene(t)
+		s.world.Merchant.APIv2Keys = keys
+		return functest.Document(t, s.world.Merchant)
+	}
+	old := newScene(t).world.Merchant.APIv2Keys[0]
+	for name, row := range map[string]struct {
+		first, then []byte
+		want        error
+	}{
+		"nothing of the list changed":       {document(newKey, old), document(newKey, old), nil},
+		"another key came in front":         {document(newKey, old), document(thirdKey, newKey, old), keyring.ErrMoved},
+		"the key is gone, and so the place": {document(newKey, old), document(newKey), keyring.ErrUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			remove := keyring.Meant(keyring.APIv2, "2", func(document []byte) ([]byte, error) {
+				return keyring.Remove(document, keyring.APIv2, "2", time.Now())
+			})
+			if _, err := remove(row.first); err != nil {
+				t.Fatal(err)
+			}
+			got, err := remove(row.then)
+			if !errors.Is(err, row.want) || row.want == nil && (err != nil || strings.Contains(string(got), old)) {
+				t.Errorf("got %v, want %v", err, row.want)
+			}
+			if err != nil && strings.Contains(err.Error(), newKey) {
+				t.Errorf("the error %v shows a key", err)
+			}
+		})
+	}
+}
+
 func TestList(t *testing.T) {
 	s := newScene(t)
 	s.hold(s.platform, s.public)
