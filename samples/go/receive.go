@@ -35,7 +35,8 @@ func receive(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNoContent, "duplicate "+id)
 		return
 	}
-	// Here: store it. Then answer, and work on it afterwards: there are 10 seconds in all.
+	// Here: store it, in one transaction with its id: an id without its event makes the next delivery a duplicate, and the
+	// event is lost. Then answer, and work on it afterwards: there are 10 seconds in all.
 	answer(w, http.StatusNoContent, "verified "+id+" "+event.Type)
 }
 

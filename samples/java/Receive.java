@@ -36,7 +36,8 @@ public class Receive {
                 answer(exchange, 204, "duplicate " + id);
             } else {
                 Matcher type = TYPE.matcher(new String(body, StandardCharsets.UTF_8));
-                // Here: store it. Then answer, and work on it afterwards: there are 10 seconds in all.
+                // Here: store it, in one transaction with its id: an id without its event makes the next delivery a duplicate, and the
+                // event is lost. Then answer, and work on it afterwards: there are 10 seconds in all.
                 answer(exchange, 204, "verified " + id + " " + (type.find() ? type.group(1) : "?"));
             }
         } catch (Exception e) {

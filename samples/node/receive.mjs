@@ -27,7 +27,8 @@ async function receive(request) {
   const event = JSON.parse(body);
   if (seen.has(id)) return [204, `duplicate ${id}`];
   seen.add(id);
-  // Here: store it. Then answer, and work on it afterwards: there are 10 seconds in all.
+  // Here: store it, in one transaction with its id: an id without its event makes the next delivery a duplicate, and the
+  // event is lost. Then answer, and work on it afterwards: there are 10 seconds in all.
   return [204, `verified ${id} ${event.type}`];
 }
 

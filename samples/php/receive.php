@@ -31,5 +31,6 @@ if (is_file($seen)) {
 if (!@fopen($seen, 'x')) {
     answer(500, "failed: $id could not be stored"); // the gateway sends it again
 }
-// Here: store it. Then answer, and work on it afterwards: there are 10 seconds in all.
+// Here: store it, in one transaction with its id: an id without its event makes the next delivery a duplicate, and the
+// event is lost. Then answer, and work on it afterwards: there are 10 seconds in all.
 answer(204, "verified $id {$event['type']}");

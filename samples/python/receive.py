@@ -29,7 +29,8 @@ class Receiver(BaseHTTPRequestHandler):
             seen.add(webhook_id)
         if duplicate:
             return self.answer(204, f"duplicate {webhook_id}")
-        # Here: store it. Then answer, and work on it afterwards: there are 10 seconds in all.
+        # Here: store it, in one transaction with its id: an id without its event makes the next delivery a duplicate, and the
+        # event is lost. Then answer, and work on it afterwards: there are 10 seconds in all.
         self.answer(204, f"verified {webhook_id} {event['type']}")
 
     def answer(self, status, line):
