@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"maps"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"wechat-parking-gateway/shared/beijingtime"
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/delivery"
 	"wechat-parking-gateway/shared/event"
 )
@@ -29,10 +29,11 @@ const (
 // errMalformed says that a queue message is not one that the gateway sent.
 var errMalformed = errors.New("eventdelivery: malformed queue message")
 
-// reasonForm is what a last reason looks like; maxTries is more tries than any plan makes.
-var reasonForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
-
+// maxTries is more tries than any plan makes.
 const maxTries = 1_000_000
+
+// isReason tells what a last reason looks like.
+func isReason(s string) bool { return charset.Fits(s, 64, charset.Digits+charset.Lower+"_") }
 
 // read returns the item of a received message, or errMalformed. Attributes of other names are left alone.
 func read(m events.SQSMessage) (delivery.Item, error) {
@@ -107,7 +108,7 @@ func (a *attributes) time(name string) time.Time {
 
 func (a *attributes) reason() string {
 	s := a.value(lastReasonAttribute, "String")
-	if s != "" && !reasonForm.MatchString(s) {
+	if s != "" && !isReason(s) {
 		a.malformed = true
 		return ""
 	}

@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"wechat-parking-gateway/shared/beijingtime"
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/httpapi"
 	"wechat-parking-gateway/shared/idempotency"
 	"wechat-parking-gateway/shared/merchant"
@@ -170,8 +170,10 @@ func checkConfigured(body *vendorapi.Body, m *merchant.Merchant, scene wechatpay
 	}
 }
 
-// seconds is the form of free_time.
-var seconds = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
+// isSeconds tells the form of free_time: a whole number without a leading zero.
+func isSeconds(s string) bool {
+	return charset.Fits(s, 9, charset.Digits) && (s == "0" || s[0] != '0')
+}
 
 // read reads the scene, whose fields stand flat or in scene_info, and notes what is wrong with it.
 func (h *entries) read(body *vendorapi.Body, v *vendor.Vendor) (wechatpay.Scene, wechatpay.TradeScene) {
@@ -242,7 +244,7 @@ func parseTime(text string) (time.Time, error) {
 // freeTime reads the length of the free period in seconds, which WeChat Pay takes as text.
 func freeTime(body *vendorapi.Body) string {
 	text, ok := body.Required("free_time")
-	if ok && !seconds.MatchString(text) {
+	if ok && !isSeconds(text) {
 		body.Fail("free_time", problem.BadValue, "Whole seconds are needed, as a string or a number, such as 1200.")
 	}
 	return text

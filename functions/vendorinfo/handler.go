@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"wechat-parking-gateway/shared/beijingtime"
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/httpapi"
 	"wechat-parking-gateway/shared/merchant"
 	"wechat-parking-gateway/shared/problem"
@@ -105,13 +105,10 @@ func merchantsOf(v *vendor.Vendor, mode merchant.Mode) []merchantInfo {
 	return list
 }
 
-// hostForm is what a host that can be called looks like, with its port where it has one.
-var hostForm = regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]+$`)
-
 // hostOf returns the host of a webhook_url, and "" for what has none that can be called.
 func hostOf(webhookURL string) string {
 	u, err := url.Parse(webhookURL)
-	if err != nil || !hostForm.MatchString(u.Host) {
+	if err != nil || !charset.Fits(u.Host, len(u.Host), charset.Alphanumeric+"._:[]-") {
 		return ""
 	}
 	return u.Host

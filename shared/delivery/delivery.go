@@ -49,12 +49,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/event"
 	"wechat-parking-gateway/shared/idempotency"
 	"wechat-parking-gateway/shared/platestate"
@@ -248,17 +249,18 @@ func (d *Deliverer) Deliver(ctx context.Context, item Item) Decision {
 	return d.once(ctx, item, v, e, pass)
 }
 
-// The forms of what goes into a header, a table's key and the queue's message groups. eventID is wider than what package
-// event makes, vendorID is what package vendor takes.
-var (
-	eventID  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	vendorID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-)
+// isEventID and isVendorID tell the forms of what goes into a header, a table's key and the queue's message groups. The
+// first is wider than what package event makes, the second is what package vendor takes.
+func isEventID(s string) bool { return charset.Fits(s, 64, charset.Alphanumeric+"_-") }
+
+func isVendorID(s string) bool {
+	return !strings.HasPrefix(s, "-") && charset.Fits(s, 32, charset.Digits+charset.Lower+"-")
+}
 
 // credible reports whether the item is one that the gateway made. Times that no plan sets would keep it on the queue for
 // ever.
 func (i Item) credible(now time.Time) bool {
-	return eventID.MatchString(i.Message.ID) && vendorID.MatchString(i.Message.VendorID) && event.Sent(i.Message.Type) &&
+	return isEventID(i.Message.ID) && isVendorID(i.Message.VendorID) && event.Sent(i.Message.Type) &&
 		i.Tries >= 0 && (i.Tries == 0 || !i.FirstTry.IsZero()) &&
 		!i.FirstTry.After(now.Add(clockSkew)) &&
 		!i.Due.After(now.Add(MaxDelay+clockSkew))

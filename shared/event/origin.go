@@ -1,11 +1,10 @@
 package event
 
 import (
-	"regexp"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/trace"
 )
 
@@ -30,10 +29,9 @@ const (
 	openIDHashAttribute = "openid_hash"
 )
 
-var (
-	requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_=-]{1,64}$`)
-	hashForm      = regexp.MustCompile(`^[0-9a-f]{16}$`)
-)
+func isRequestID(s string) bool { return charset.Fits(s, 64, charset.Alphanumeric+"_=-") }
+
+func isHash(s string) bool { return len(s) == 16 && charset.Fits(s, 16, charset.Digits+"abcdef") }
 
 // Attributes returns the origin as message attributes, and nil for an empty one.
 func (o Origin) Attributes() map[string]types.MessageAttributeValue {
@@ -60,15 +58,15 @@ func (o Origin) byName(yield func(name, value string) bool) {
 // the text. What does not have the form that the gateway writes is left out: an
 // event is delivered whether or not its origin is known.
 func ReadOrigin(attribute func(name string) string) Origin {
-	keep := func(name string, form *regexp.Regexp) string {
-		if value := attribute(name); form.MatchString(value) {
+	keep := func(name string, fits func(string) bool) string {
+		if value := attribute(name); fits(value) {
 			return value
 		}
 		return ""
 	}
 	o := Origin{
-		RequestID: keep(requestIDAttribute, requestIDForm),
-		PlateHash: keep(plateHashAttribute, hashForm), OpenIDHash: keep(openIDHashAttribute, hashForm),
+		RequestID: keep(requestIDAttribute, isRequestID),
+		PlateHash: keep(plateHashAttribute, isHash), OpenIDHash: keep(openIDHashAttribute, isHash),
 	}
 	if t := attribute(trace.Header); trace.Valid(t) {
 		o.Traceparent = t

@@ -25,6 +25,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/signing"
 	"wechat-parking-gateway/shared/strictjson"
 )
@@ -279,7 +280,7 @@ func newestCertificate(certificates map[string]*x509.Certificate) string {
 }
 
 func isMchID(s string) bool {
-	return hasOnly(s, maxMchID, isDigit)
+	return charset.Fits(s, maxMchID, charset.Digits)
 }
 
 func isAppID(s string) bool { return isToken(s, maxAppID) }
@@ -290,26 +291,7 @@ func isAppID(s string) bool { return isToken(s, maxAppID) }
 func isKeyID(s string) bool { return isToken(s, maxKeyIDLen) }
 
 func isToken(s string, limit int) bool {
-	return hasOnly(s, limit, func(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' })
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-func isAlphanumeric(c byte) bool {
-	return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
-// hasOnly reports whether s consists of 1 to limit bytes that allowed accepts.
-func hasOnly(s string, limit int, allowed func(byte) bool) bool {
-	if s == "" || len(s) > limit {
-		return false
-	}
-	for i := range len(s) {
-		if !allowed(s[i]) {
-			return false
-		}
-	}
-	return true
+	return charset.Fits(s, limit, charset.Alphanumeric+"_-")
 }
 
 func refuse(pointer, reason string) error {

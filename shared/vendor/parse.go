@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/stdwebhook"
 	"wechat-parking-gateway/shared/strictjson"
 )
@@ -261,7 +262,7 @@ func (m *merging) takeMerchants(entries []merchantEntry, at place) error {
 
 func (e merchantEntry) merchant(at place) (m Merchant, _ error) {
 	if e.SubMchID != nil && *e.SubMchID != "" {
-		if m.SubMchID = *e.SubMchID; !hasOnly(m.SubMchID, maxSubMchID, isDigit) {
+		if m.SubMchID = *e.SubMchID; !charset.Fits(m.SubMchID, maxSubMchID, charset.Digits) {
 			return Merchant{}, at.field("sub_mchid").refuse("want 1 to 32 digits, or no such field in mode direct")
 		}
 	}
@@ -315,13 +316,11 @@ func (p place) refuseFor(err error) error {
 }
 
 func isID(s string) bool {
-	return !strings.HasPrefix(s, "-") && hasOnly(s, maxID, func(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'z' || c == '-' })
+	return !strings.HasPrefix(s, "-") && charset.Fits(s, maxID, charset.Digits+charset.Lower+"-")
 }
 
 func isAppID(s string) bool {
-	return hasOnly(s, maxAppID, func(c byte) bool {
-		return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c == '-'
-	})
+	return charset.Fits(s, maxAppID, charset.Alphanumeric+"_-")
 }
 
 func isEvent(s string) bool {
@@ -330,20 +329,5 @@ func isEvent(s string) bool {
 		return true
 	}
 	eventType, ok := strings.CutPrefix(s, passedOn)
-	return ok && hasOnly(eventType, maxEventType, func(c byte) bool { return isDigit(c) || 'A' <= c && c <= 'Z' || c == '_' || c == '.' })
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// hasOnly reports whether s consists of 1 to limit bytes that allowed accepts.
-func hasOnly(s string, limit int, allowed func(byte) bool) bool {
-	if s == "" || len(s) > limit {
-		return false
-	}
-	for i := range len(s) {
-		if !allowed(s[i]) {
-			return false
-		}
-	}
-	return true
+	return ok && charset.Fits(eventType, maxEventType, charset.Digits+charset.Upper+"_.")
 }
