@@ -121,7 +121,9 @@ func (s *stack) byLambda(function string, f *facts) []statement {
 		case "SecretsKmsKeyArn":
 			st.resources = []string{s.parameters[c.Resource]}
 			st.condition = map[string]any{"StringEquals": map[string]any{
-				"kms:ViaService": "secretsmanager." + s.values.Region + "." + s.values.URLSuffix,
+				"kms:ViaService": []string{
+					"secretsmanager." + s.values.Region + ".amazonaws.com", "secretsmanager." + s.values.Region + ".amazonaws.com.cn",
+				},
 			}}
 		default:
 			st.resources = s.arns(c.Resource)
