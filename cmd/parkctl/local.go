@@ -2,15 +2,19 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +40,7 @@ func localCommand(s *settings) *cobra.Command {
 }
 
 func serveCommand(s *settings) *cobra.Command {
-	options := localOptions{settings: s}
+	options := localOptions{settings: s, logName: "functions.log"}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Build and start the local stack, play one car's visit, and serve until Ctrl-C",
@@ -55,7 +59,8 @@ func serveCommand(s *settings) *cobra.Command {
 }
 
 func demoCommand(s *settings) *cobra.Command {
-	options := localOptions{settings: s, listen: "127.0.0.1:0"}
+	// A log of its own: a stack that serves in this folder goes on writing to the other.
+	options := localOptions{settings: s, listen: "127.0.0.1:0", logName: "demo.log"}
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "Play one car's visit on a stack of its own and end; exit 1 if any step is wrong",
@@ -72,28 +77,62 @@ type localOptions struct {
 	*settings
 	listen, functionLog, webhookURL, console string
 	noVisit                                  bool
+	// logName is the file of the functions' log lines in build/local, where functionLog names no other.
+	logName string
 }
 
 func (o *localOptions) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.functionLog, "function-log", "", "file for the functions' log lines (default build/local/functions.log, - for the screen)")
+	cmd.Flags().StringVar(&o.functionLog, "function-log", "", "file for the functions' log lines (default build/local/"+o.logName+", - for the screen)")
+}
+
+// logPath is the file of the functions' log lines, or - for the screen.
+func (o *localOptions) logPath() string {
+	return cmp.Or(o.functionLog, filepath.Join(o.root, "build", "local", o.logName))
+}
+
+// freshFile is a file that is begun anew with the first line. A start that fails before that, since another stack has the
+// address, leaves that one's file as it is.
+type freshFile struct {
+	path string
+	mu   sync.Mutex
+	file *os.File
+}
+
+func (f *freshFile) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file == nil {
+		// Who still has the old file open goes on writing to that, and not into the middle of this one.
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		file, err := os.Create(f.path)
+		if err != nil {
+			return 0, err
+		}
+		f.file = file
+	}
+	return f.file.Write(p)
+}
+
+func (f *freshFile) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
 }
 
 // start builds and starts a stack, telling each step as it happens.
 func (o *localOptions) start(ctx context.Context, out io.Writer, recorder *traffic.Recorder) (*stack.Stack, *transcript.Writer, func(), error) {
 	log := io.Writer(os.Stderr)
 	closeLog := func() {}
-	if o.functionLog != "-" {
-		path := o.functionLog
-		if path == "" {
-			path = filepath.Join(o.root, "build", "local", "functions.log")
-		}
+	if path := o.logPath(); path != "-" {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, nil, nil, err
 		}
-		f, err := os.Create(path)
-		if err != nil {
-			return nil, nil, nil, err
-		}
+		f := &freshFile{path: path}
 		log, closeLog = f, func() { _ = f.Close() }
 	}
 	tell := transcript.New(out, colour(out), time.Now)
@@ -108,6 +147,11 @@ func (o *localOptions) start(ctx context.Context, out io.Writer, recorder *traff
 		return nil, nil, nil, err
 	}
 	steps.Done()
+	// The functions may have had nothing to say so far; what an earlier stack logged goes all the same.
+	if _, err := log.Write(nil); err != nil {
+		s.Close()
+		return nil, nil, nil, err
+	}
 	return s, tell, func() { s.Close(); closeLog() }, nil
 }
 
@@ -179,7 +223,7 @@ func serve(ctx context.Context, out io.Writer, options localOptions) error {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\n%s", nextSteps(s, handed))
+	fmt.Fprintf(out, "\n%s", nextSteps(s, options.logPath(), handed))
 	if page != "" {
 		fmt.Fprintf(out, "\nOpen %s to watch every message, and to send some.\n", page)
 	}
@@ -203,7 +247,7 @@ func handOver(s *stack.Stack, path string) error {
 }
 
 // nextSteps is what the reader can paste next.
-func nextSteps(s *stack.Stack, handed string) string {
+func nextSteps(s *stack.Stack, logged, handed string) string {
 	tool, err := os.Executable()
 	if wd, wdErr := os.Getwd(); err == nil && wdErr == nil {
 		if relative, err := filepath.Rel(wd, tool); err == nil && !strings.HasPrefix(relative, "..") {
@@ -213,8 +257,8 @@ func nextSteps(s *stack.Stack, handed string) string {
 	return fmt.Sprintf(`The gateway serves on %[1]s until Ctrl-C. In another terminal:
 
     %[2]s call parking --state IN                 a member's car drives in
-    %[2]s call entry --plate 京A12345               ask whether a car may leave by password-free payment
-    %[2]s call parking --plate 粤b888888             see how a mistake is answered
+    %[2]s call entry --plate 京A12345             ask whether a car may leave by password-free payment
+    %[2]s call parking --plate 粤b888888          see how a mistake is answered
     %[2]s local trigger blocked                   WeChat Pay reports that the plate is blocked
     %[2]s local trigger paid                      a member pays in the mall
     %[2]s local trigger forged                    a forger tries
@@ -222,7 +266,7 @@ func nextSteps(s *stack.Stack, handed string) string {
 
 The demo vendor's address and secrets for a program of your own: %[5]s (docs/guide.md).
 The functions log to %[3]s; the AWS APIs are emulated at %[4]s.
-`, s.URL, tool, s.FunctionLogHint(), s.AWSEndpoint, handed)
+`, s.URL, tool, cmp.Or(map[string]string{"-": "the screen"}[logged], logged), s.AWSEndpoint, handed)
 }
 
 func triggerCommand(s *settings) *cobra.Command {

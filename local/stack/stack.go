@@ -585,8 +585,3 @@ func (s *Stack) take(ctx context.Context, url string, wait time.Duration) ([]Eve
 	}
 	return events, nil
 }
-
-// FunctionLogHint says where the functions' log lines go by default.
-func (s *Stack) FunctionLogHint() string {
-	return strings.TrimPrefix(filepath.Join(s.root, "build", "local", "functions.log"), "./")
-}
