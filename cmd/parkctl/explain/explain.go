@@ -106,7 +106,7 @@ var advice = map[Cause]string{
 	Probe:                   "nothing: refuse it like any other wrong signature, the right one is sent again",
 	Unsigned:                "read its code and message; believe nothing else in it",
 	Undecryptable:           "add the APIv3 key that the merchant console has now in front of api_v3_keys",
-	NoMatch:                 "compare the text and the body's SHA-256 with the sender's; then compare the keys' fingerprints",
+	NoMatch:                 "compare the text and the body's SHA-256 with the sender's; then compare the keys' fingerprints (of a vendor's: `parkctl vendor show`)",
 }
 
 // Causes returns the closed list of causes.
@@ -167,8 +167,25 @@ func Explain(message Message, keys Keys, at time.Time) Report {
 		e.conclude(Malformed, "this is no message that the gateway signs or verifies: there is neither a webhook-*, a Wechatpay-* nor an Authorization header, nor an XML body")
 	}
 	e.Verified = e.Cause == Verified
-	e.Do = advice[e.Cause]
+	e.Do = e.todo()
 	return e.Report
+}
+
+// todo says what to do. Of a key that is not at hand it depends on whose key that is.
+func (e *explainer) todo() string {
+	if e.Cause != UnknownKey {
+		return advice[e.Cause]
+	}
+	switch e.Kind {
+	case VendorRequest, VendorEvent:
+		return "compare the vendor's id with those of `parkctl vendor list`, or name its hand-over file with --handover"
+	case V3Request:
+		return "name the private key's document with --merchant-key-file, or run this where the stack's secrets may be read"
+	case V2Request, V2Answer, V2Callback:
+		return "name the merchant's document with --merchant-file, or run this where the stack's secrets may be read"
+	default:
+		return advice[UnknownKey]
+	}
 }
 
 func (e *explainer) note(what, format string, args ...any) {

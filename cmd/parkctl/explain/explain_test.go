@@ -583,6 +583,29 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// TestNoKey: where a key is not at hand, the report says where that kind of key comes from.
+func TestNoKey(t *testing.T) {
+	for name, row := range map[string]struct {
+		capture, do string
+		kind        explain.Kind
+	}{
+		"a vendor's call": {"POST /v1/vendors/acme/vehicle/notifications HTTP/1.1\nwebhook-id: a\nwebhook-timestamp: 1\nwebhook-signature: v1,a\n\n{}", "parkctl vendor list", explain.VendorRequest},
+		"a V2 callback":   {"POST /v1/callbacks/vehicle/acme HTTP/1.1\n\n<xml><sign>A</sign></xml>", "--merchant-file", explain.V2Callback},
+		"a V3 callback":   {"POST /v1/callbacks/businesscircle HTTP/1.1\nWechatpay-Timestamp: 1\nWechatpay-Nonce: n\nWechatpay-Serial: A\nWechatpay-Signature: YQ==\n\n{}", "WeChat Pay's key", explain.V3Callback},
+	} {
+		t.Run(name, func(t *testing.T) {
+			message, err := explain.Parse([]byte(row.capture))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := explain.Explain(message, explain.Keys{}, time.Unix(1, 0))
+			if got.Kind != row.kind || got.Cause != explain.UnknownKey || !strings.Contains(got.Do, row.do) {
+				t.Errorf("got %s %s %q, want %s %s and %q", got.Kind, got.Cause, got.Do, row.kind, explain.UnknownKey, row.do)
+			}
+		})
+	}
+}
+
 // hidesKeys: no report shows a key.
 func hidesKeys(t *testing.T, world *fixture.World, report explain.Report) {
 	t.Helper()
