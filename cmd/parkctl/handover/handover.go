@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"wechat-parking-gateway/shared/stdwebhook"
 )
 
 // File is one vendor's hand-over file. It holds secrets: it is written for its owner alone, and never printed.
@@ -132,6 +134,11 @@ func Read(path string) (File, error) {
 	for _, field := range f.fields() {
 		if values[field.key] == "" {
 			return File{}, fmt.Errorf("handover: %s has no %s; it is no hand-over file", path, field.key)
+		}
+	}
+	for _, key := range []string{keyRequestSecret, keyWebhookSecret} {
+		if _, err := stdwebhook.ParseSecret(values[key]); err != nil {
+			return File{}, fmt.Errorf("handover: %s: %s is not whsec_ and base64; copy it again as it was handed over", path, key)
 		}
 	}
 	return File{

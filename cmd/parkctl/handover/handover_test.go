@@ -107,4 +107,21 @@ func TestCreateAndRead(t *testing.T) {
 	if _, err := handover.Read(path); err == nil || !strings.Contains(err.Error(), "PARKING_VENDOR_ID") || strings.Contains(err.Error(), "whsec_") {
 		t.Errorf("got %v, want an error that names the missing key and shows nothing", err)
 	}
+	for key, secret := range map[string]string{"PARKING_REQUEST_SECRET": "whsec_!", "PARKING_WEBHOOK_SECRET": "stray"} {
+		var text strings.Builder
+		values := map[string]string{
+			"PARKING_GATEWAY_URL": "https://a.example", "PARKING_VENDOR_ID": "acme",
+			"PARKING_REQUEST_SECRET": file().RequestSecret, "PARKING_WEBHOOK_SECRET": file().WebhookSecret,
+		}
+		values[key] = secret
+		for name, value := range values {
+			fmt.Fprintf(&text, "%s=%s\n", name, value)
+		}
+		if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := handover.Read(path); err == nil || !strings.Contains(err.Error(), key+" is not whsec_ and base64") || strings.Contains(err.Error(), secret+" ") {
+			t.Errorf("got %v for %s, want it named and not shown", err, key)
+		}
+	}
 }
