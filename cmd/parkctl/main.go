@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -41,7 +43,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) i
 	cmd.SetOut(out)
 	cmd.SetErr(log)
 	if group, typed := unknownCommand(cmd, args); group != nil {
-		fmt.Fprintf(log, "parkctl: unknown command %q for %q\nSee `%[2]s --help`.\n", typed, group.CommandPath())
+		fmt.Fprintf(log, "parkctl: unknown command %q for %q\n%sSee `%[2]s --help`.\n", typed, group.CommandPath(), meant(group, typed))
 		return usageStatus
 	}
 	failed, err := cmd.ExecuteContextC(ctx)
@@ -56,7 +58,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) i
 	case errors.Is(err, errSilent):
 		return failedStatus
 	case !s.started || errors.Is(err, errUsage):
-		fmt.Fprintf(log, "parkctl: %v\nSee `%s --help`.\n", err, failed.CommandPath())
+		fmt.Fprintf(log, "parkctl: %v\nUsage: %s\nSee `%s --help`.\n", err, failed.UseLine(), failed.CommandPath())
 		return usageStatus
 	}
 	fmt.Fprintln(log, "parkctl:", err)
@@ -71,6 +73,24 @@ func unknownCommand(root *cobra.Command, args []string) (group *cobra.Command, t
 		return nil, ""
 	}
 	return found, found.Flags().Arg(0)
+}
+
+// meant says which of a group's commands is spelled nearly as typed.
+func meant(group *cobra.Command, typed string) string {
+	group.SuggestionsMinimumDistance = 2
+	near := group.SuggestionsFor(typed)
+	if len(near) == 0 {
+		return ""
+	}
+	return "Did you mean " + strings.Join(near, ", or ") + "?\n"
+}
+
+// badFlag says what a flag wants without words of Go's.
+func badFlag(_ *cobra.Command, err error) error {
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
+		return usage("%s: want a number", strings.TrimSuffix(err.Error(), ": "+number.Error()))
+	}
+	return err
 }
 
 // root makes the tree of commands, which share s.
@@ -98,6 +118,7 @@ Exit status: 0 done; 1 refused, found wrong, or out of reach; 2 the command line
 		SilenceErrors: true,
 	}
 	s.register(cmd)
+	cmd.SetFlagErrorFunc(badFlag)
 	cmd.AddGroup(
 		&cobra.Group{ID: operatorGroup, Title: "To look after a gateway:"},
 		&cobra.Group{ID: developerGroup, Title: "To try things out:"},

@@ -114,7 +114,10 @@ func TestUsage(t *testing.T) {
 		"local trigger":             "name one of",
 		"local chaos --callbacks 0": "--callbacks must be 1 to 100000",
 		"secret init --mode direct": "is missing",
-		"vendor add":                "accepts 1 arg(s), received 0",
+		"vendor add":                "accepts 1 arg(s), received 0\nUsage: parkctl vendor add VENDOR",
+		"events lits":               "Did you mean list?",
+		"vendor add a --brandid x":  `invalid argument "x" for "--brandid" flag: want a number` + "\n",
+		"trace --id a --since long": `invalid argument "long" for "--since" flag`,
 		"explain --at noon":         "--at wants a time",
 	} {
 		t.Run(args, func(t *testing.T) {

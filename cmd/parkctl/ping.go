@@ -48,6 +48,9 @@ the event and its reason are on the dead-letter queue. Exit 1 when it was not ta
 		if err := event.NewQueue(sqs.NewFromConfig(b.AWS), b.EventsQueueURL).Send(ctx, []event.Message{ping}); err != nil {
 			return deployment.Plain(err)
 		}
+		if wait > 0 && !o.json {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is on its way to %s; this waits for %s at the most.\n", ping.ID, id, wait)
+		}
 		started, taken := time.Now(), false
 		for table := dynamodb.NewFromConfig(b.AWS); wait > 0 && time.Since(started) < wait; {
 			var err error

@@ -54,7 +54,7 @@ type BusinessCircle struct {
 // The ways in which a change is refused.
 var (
 	ErrExists      = errors.New("there is a vendor of that id already")
-	ErrUnknown     = errors.New("there is no vendor of that id")
+	ErrUnknown     = errors.New("there is no vendor of that id; `parkctl vendor list` shows all")
 	ErrRotating    = errors.New("two secrets are live already; `parkctl vendor rotate --finish` removes the older one first")
 	ErrNotRotating = errors.New("only one secret is live; there is nothing to finish")
 	ErrNoMerchant  = errors.New("the vendor has no such merchant")
