@@ -113,7 +113,7 @@ bench-delivery: ## Events a second and memory of one sandbox; what a vendor that
 	$(call bench,BareClient|Delivery|HangingVendor,./functions/eventdelivery)
 
 .PHONY: build
-build: $(FUNCTIONS:%=build-%) ## Build every function into build/functions/$(GOARCH)
+build: $(FUNCTIONS:%=build-%) ## Build every function for Lambda into build/functions
 
 # With one toolchain, one commit gives the same bytes everywhere: what the environment could change is set here.
 # A GOFLAGS of the caller's is replaced; an empty one would let the one of `go env -w` through.
