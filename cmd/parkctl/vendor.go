@@ -597,7 +597,7 @@ Finish when the vendor says that it signs with the new one, and verifies with it
 		if finish {
 			return o.apply(cmd, b, id, name, fmt.Sprintf("Vendor %s's older secrets will stop working.", id),
 				fmt.Sprintf("Vendor %s's older secrets are gone.", id), true,
-				func(document []byte) ([]byte, error) { return vendorbook.Finish(document, id, lists...) })
+				func(document []byte) ([]byte, error) { return vendorbook.Finish(document, id, v, lists...) })
 		}
 		request, webhook, err := newSecrets()
 		if err != nil {

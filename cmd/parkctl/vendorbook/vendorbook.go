@@ -57,6 +57,7 @@ var (
 	ErrUnknown     = errors.New("there is no vendor of that id; `parkctl vendor list` shows all")
 	ErrRotating    = errors.New("two secrets are live already; `parkctl vendor rotate --finish` removes the older one first")
 	ErrNotRotating = errors.New("only one secret is live; there is nothing to finish")
+	ErrChanged     = errors.New("somebody else has changed its secrets meanwhile; look at them with `parkctl vendor show`, and repeat this")
 	ErrNoMerchant  = errors.New("the vendor has no such merchant")
 )
 
@@ -162,14 +163,18 @@ func Rotate(document []byte, id string, list List, secret string) ([]byte, error
 	return nil, fmt.Errorf("%s: %s: %w", id, list, ErrRotating)
 }
 
-// Finish returns the document with the newest secret of each of a vendor's lists alone.
-func Finish(document []byte, id string, lists ...List) ([]byte, error) {
+// Finish returns the document with the newest secret of each of a vendor's lists alone. The lists must be as they were
+// seen: of a rotation that another has begun since, the older secret is the one that the vendor uses.
+func Finish(document []byte, id string, seen Vendor, lists ...List) ([]byte, error) {
 	v, err := find(document, id)
 	if err != nil {
 		return nil, err
 	}
 	removed := false
 	for _, list := range lists {
+		if !slices.Equal(v.list(list), seen.list(list)) {
+			return nil, fmt.Errorf("%s: %s: %w", id, list, ErrChanged)
+		}
 		for i := len(v.list(list)) - 1; i > 0; i-- {
 			if document, err = checked(jsonedit.Remove(document, place(id, string(list), fmt.Sprint(i)))); err != nil {
 				return nil, err

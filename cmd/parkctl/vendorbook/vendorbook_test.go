@@ -37,7 +37,7 @@ func TestChanges(t *testing.T) {
 		{"rotate into an absent list", func(d []byte) ([]byte, error) {
 			return vendorbook.Rotate(d, "acme", vendorbook.Webhook, "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")
 		}, `"webhook_secrets": ["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"]`, nil},
-		{"finish what was not begun", func(d []byte) ([]byte, error) { return vendorbook.Finish(d, "acme", vendorbook.Request) }, "", vendorbook.ErrNotRotating},
+		{"finish what was not begun", func(d []byte) ([]byte, error) { return vendorbook.Finish(d, "acme", seen(d), vendorbook.Request) }, "", vendorbook.ErrNotRotating},
 		{"add a product", func(d []byte) ([]byte, error) {
 			return vendorbook.AddMerchant(d, "acme", vendorbook.Merchant{SubMchID: "1900000109", BusinessCircle: &vendorbook.BusinessCircle{BrandID: 7, AppID: "wx2"}})
 		}, `{"sub_mchid":"1900000109","vehicle":{"sub_appid":"wx1"},"businesscircle":{"brandid":7,"appid":"wx2"}}`, nil},
@@ -65,6 +65,37 @@ func TestChanges(t *testing.T) {
 				t.Errorf("got %s, want the rest as it was", got)
 			}
 		})
+	}
+}
+
+// seen is the vendor acme of a document.
+func seen(document []byte) vendorbook.Vendor {
+	vendors, err := vendorbook.Read(document)
+	if err != nil {
+		panic(err)
+	}
+	return vendors["acme"]
+}
+
+// TestFinish: the older secret goes, unless the secrets are no longer those that were seen.
+func TestFinish(t *testing.T) {
+	const first, second, third = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whsec_BBECAwQFBgcICQoLDA0ODxAREhMUFRYX"
+	rotate := func(d []byte, secret string) []byte {
+		d, err := vendorbook.Rotate(d, "acme", vendorbook.Request, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	begun := rotate([]byte(document), second)
+	finished, err := vendorbook.Finish(begun, "acme", seen(begun), vendorbook.Request)
+	if err != nil || strings.Contains(string(finished), first) || !strings.Contains(string(finished), second) {
+		t.Fatalf("got %s, %v, want the newer secret alone", finished, err)
+	}
+	// Another has finished that rotation and begun the next: the vendor uses what was the newer one.
+	got, err := vendorbook.Finish(rotate(finished, third), "acme", seen(begun), vendorbook.Request)
+	if !errors.Is(err, vendorbook.ErrChanged) || strings.Contains(err.Error(), "whsec_") {
+		t.Errorf("got %s, %v, want ErrChanged", got, err)
 	}
 }
 
