@@ -137,8 +137,9 @@ func keyAddCommand(s *settings) *cobra.Command {
 		Short: "Add an APIv2 or APIv3 key, a WeChat Pay public key or a platform certificate",
 		Long: `Add an APIv2 or APIv3 key in front of its list, a WeChat Pay public key under its id, or a platform certificate under its
 serial number, which is read from it. The first APIv2 key signs; where WeChat Pay rejects its signature, the next one signs,
-so that a new key can stand in front before the merchant console has it. Answers go on being signed with the key that they
-are signed with now, until "parkctl secret key respond" names another.`,
+so that a new key can stand in front before the merchant console has it. A public key changes nothing of answers until
+"parkctl secret key respond" names it; where they are signed with certificates and none is named, the one that became valid
+last is asked for.`,
 		Example: `  parkctl secret key add apiv2 --file new-v2.txt
   parkctl secret key add apiv3 --file new-v3.txt --stack parking-prod
   parkctl secret key add wechatpay PUB_KEY_ID_0000000000000024101100397200000006 --file pub_key.pem

@@ -252,6 +252,25 @@ func TestAddWeChatPayRefuses(t *testing.T) {
 	}
 }
 
+// TestNewestCertificateAnswers: what the help of key add says of certificates.
+func TestNewestCertificateAnswers(t *testing.T) {
+	s := newScene(t)
+	s.hold(s.platform)
+	document, err := keyring.AddWeChatPay(functest.Document(t, s.world.Merchant), "", s.newer.PEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.List(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if asked := strings.Contains(k.Use, "asked"); asked != (k.Name == s.newer.Serial) {
+			t.Errorf("%s %s: %s, want the newer certificate alone asked for", k.Kind, k.Name, k.Use)
+		}
+	}
+}
+
 // TestMeant: whoever is overtaken by another editor takes away the key that was meant, or none.
 func TestMeant(t *testing.T) {
 	document := func(keys ...string) []byte {
