@@ -102,7 +102,7 @@ func keyListCommand(s *settings) *cobra.Command {
 			}
 			keys, err := keyring.List(v.Document)
 			if err != nil {
-				return fmt.Errorf("secret %s: %w; `parkctl secret check` tells more", d.MerchantSecret, err)
+				return fmt.Errorf("secret %s: %w (`parkctl secret check` tells more)", d.MerchantSecret, err)
 			}
 			t := newTable(cmd.OutOrStdout())
 			if !o.json {

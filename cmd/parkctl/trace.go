@@ -177,7 +177,7 @@ func printTimeline(out, log io.Writer, lines []logtrail.Line) error {
 	for i, t := range order {
 		fmt.Fprintf(log, "trace %d is %s\n", i+1, t)
 	}
-	fmt.Fprintf(log, "%d lines; --json shows every field\n", len(lines))
+	fmt.Fprintf(log, "%s; --json shows every field\n", counted(len(lines), "line"))
 	return nil
 }
 

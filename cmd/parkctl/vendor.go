@@ -125,12 +125,12 @@ func (b *book) read(ctx context.Context) ([]page, error) {
 		}
 		vendors, err := vendorbook.Read(v.Document)
 		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w; `parkctl secret check` tells more", name, err)
+			return nil, fmt.Errorf("secret %s: %w (`parkctl secret check` tells more)", name, err)
 		}
 		pages, documents = append(pages, page{name, vendors}), append(documents, v.Document)
 	}
 	if _, err := vendor.Parse(documents); err != nil {
-		return nil, fmt.Errorf("the vendors secrets do not go together: %w; `parkctl secret check` tells more", err)
+		return nil, fmt.Errorf("the vendors secrets do not go together: %w (`parkctl secret check` tells more)", err)
 	}
 	return pages, nil
 }

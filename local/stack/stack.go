@@ -142,7 +142,7 @@ func (s *Stack) start(ctx context.Context, options Options) error {
 	}
 	front, err := loopback.Listen(options.Listen)
 	if err != nil {
-		return fmt.Errorf("%w (choose another address with --listen)", err)
+		return fmt.Errorf("%w (end what serves there, or choose another address with --listen)", err)
 	}
 	s.closers = append(s.closers, func() { _ = front.Close() })
 	s.URL = "http://" + front.Addr().String()

@@ -103,7 +103,7 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 func onlyBlock(text, want string) (*pem.Block, error) {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "-----BEGIN ") {
-		return nil, fmt.Errorf("%w: not PEM; it starts -----BEGIN %s-----", ErrInvalidKey, want)
+		return nil, fmt.Errorf("%w: not PEM, which begins with -----BEGIN %s-----", ErrInvalidKey, want)
 	}
 	block, rest := pem.Decode([]byte(text))
 	if block == nil {

@@ -143,9 +143,9 @@ func secrets(ctx context.Context, p Patient) []Line {
 	switch {
 	case report.Failed():
 		first := report.Findings[slices.IndexFunc(report.Findings, func(f secretdoc.Finding) bool { return f.Level == secretdoc.Error })]
-		return one(Fail, "secrets", "parkctl secret check", "%d errors, %d warnings; the first: %s%s: %s", found[secretdoc.Error], found[secretdoc.Warning], first.Secret, first.Field, first.Why)
+		return one(Fail, "secrets", "parkctl secret check", "errors: %d, warnings: %d; the first: %s%s: %s", found[secretdoc.Error], found[secretdoc.Warning], first.Secret, first.Field, first.Why)
 	case found[secretdoc.Warning] > 0:
-		return one(Warn, "secrets", "parkctl secret check", "%d warnings; %s", found[secretdoc.Warning], detail)
+		return one(Warn, "secrets", "parkctl secret check", "warnings: %d; %s", found[secretdoc.Warning], detail)
 	}
 	return one(OK, "secrets", "", "%s", detail)
 }
