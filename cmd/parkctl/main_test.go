@@ -104,21 +104,22 @@ func golden(t *testing.T, path, got string) {
 func TestUsage(t *testing.T) {
 	t.Setenv(stackVariable, "")
 	for args, want := range map[string]string{
-		"nothing-like-this":         `unknown command "nothing-like-this"`,
-		"vendor disabel acme":       `unknown command "disabel" for "parkctl vendor"`,
-		"--stack x secret key ad":   `unknown command "ad" for "parkctl secret key"`,
-		"version --nothing":         "unknown flag: --nothing",
-		"version more":              `unknown command "more"`,
-		"events drop":               "name the events, or pass --all",
-		"events replay --all evt_1": "name the events, or pass --all",
-		"local trigger":             "name one of",
-		"local chaos --callbacks 0": "--callbacks must be 1 to 100000",
-		"secret init --mode direct": "is missing",
-		"vendor add":                "accepts 1 arg(s), received 0\nUsage: parkctl vendor add VENDOR",
-		"events lits":               "Did you mean list?",
-		"vendor add a --brandid x":  `invalid argument "x" for "--brandid" flag: want a number` + "\n",
-		"trace --id a --since long": `invalid argument "long" for "--since" flag`,
-		"explain --at noon":         "--at wants a time",
+		"nothing-like-this":          `unknown command "nothing-like-this"`,
+		"vendor disabel acme":        `unknown command "disabel" for "parkctl vendor"`,
+		"--stack x secret key ad":    `unknown command "ad" for "parkctl secret key"`,
+		"version --nothing":          "unknown flag: --nothing",
+		"version more":               `unknown command "more"`,
+		"events drop":                "name the events, or pass --all",
+		"events replay --all evt_1":  "name the events, or pass --all",
+		"local trigger":              "name one of",
+		"local chaos --callbacks 0":  "--callbacks must be 1 to 100000",
+		"secret init --mode direct":  "is missing",
+		"vendor add":                 "accepts 1 arg(s), received 0\nUsage: parkctl vendor add VENDOR",
+		"events lits":                "Did you mean list?",
+		"vendor add a --brandid x":   `invalid argument "x" for "--brandid" flag: want a number` + "\n",
+		"trace --id a --since long":  `invalid argument "long" for "--since" flag`,
+		"explain --at noon":          "--at wants a time",
+		"secret key add v3 --file x": `"v3" is no kind of key; there are apiv2, apiv3, wechatpay`,
 	} {
 		t.Run(args, func(t *testing.T) {
 			got := parkctl(t, strings.Fields(args)...)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -313,7 +314,7 @@ func kindOf(name string, kinds ...keyring.Kind) (keyring.Kind, error) {
 			return k, nil
 		}
 	}
-	return "", usage("%q is no kind of key; there are %v", name, kindNames(kinds...))
+	return "", usage("%q is no kind of key; there are %s", name, strings.Join(kindNames(kinds...), ", "))
 }
 
 func kindNames(kinds ...keyring.Kind) []string {

@@ -503,7 +503,7 @@ in a hand-over file: printf %s whsec_… | sha256sum | cut -c1-12`,
 func shownMerchant(m vendorbook.Merchant) string {
 	text := cmp.Or(m.SubMchID, "the merchant itself")
 	if m.Vehicle != nil {
-		text += "; vehicle " + orDash(m.Vehicle.SubAppID)
+		text += "; vehicle " + cmp.Or(m.Vehicle.SubAppID, "without a sub_appid")
 	}
 	if m.BusinessCircle != nil {
 		text += fmt.Sprintf("; business circle %d %s", m.BusinessCircle.BrandID, m.BusinessCircle.AppID)

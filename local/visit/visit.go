@@ -373,9 +373,12 @@ func Heard(tell *transcript.Writer) func(wechatpaysim.Request) {
 			tell.Line(transcript.Gateway, transcript.WeChatPay, fmt.Sprintf("%s %s  REFUSED %s: %s", r.Method, r.URI, r.Code, r.Reason))
 			return
 		}
-		scheme := "HMAC-SHA256 verified, nonce " + r.Fields["nonce_str"]
-		if r.Route == wechatpaysim.RouteParkings {
-			scheme = "RSA-SHA256 verified, state " + r.Fields["state"]
+		scheme := "RSA-SHA256 verified"
+		switch r.Route {
+		case wechatpaysim.RouteParkings:
+			scheme += ", state " + r.Fields["state"]
+		case wechatpaysim.RouteVehiclePartner, wechatpaysim.RouteVehicleDirect:
+			scheme = "HMAC-SHA256 verified, nonce " + r.Fields["nonce_str"]
 		}
 		tell.Line(transcript.Gateway, transcript.WeChatPay, fmt.Sprintf("%s %s  %s", r.Method, r.URI, scheme))
 	}
