@@ -25,8 +25,8 @@ func keyCommand(s *settings) *cobra.Command {
 		Short: "Add, order and take away the merchant's keys, one step of a rotation at a time",
 		Long: `Add, order and take away the keys in the merchant's secret, one step of a rotation at a time. docs/rotation.md says in which
 order the steps lose no callback and no call. A step that would take the last key away is refused. Others may edit the secret
-at the same time; nobody's change is lost. No key is shown, and none is given by a flag: flags name files, or - for standard
-input.`,
+with parkctl at the same time; nobody's change is lost. No key is shown, and none is given by a flag: flags name files, or - for
+standard input.`,
 		Example: "  parkctl secret key list\n  parkctl secret key add apiv2 --file new-v2.txt --stack parking-prod",
 	}
 	cmd.AddCommand(keyListCommand(s), keyAddCommand(s), keyPromoteCommand(s), keyRemoveCommand(s), keyRespondCommand(s))
