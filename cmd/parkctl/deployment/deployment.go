@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -200,6 +201,9 @@ func (d *Deployment) China() bool { return strings.HasPrefix(d.Region, "cn-") }
 func Plain(err error) error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return &plain{text: api.ErrorCode() + ": " + api.ErrorMessage(), cause: err}
+	}
+	if unreached, ok := errors.AsType[*url.Error](err); ok && !errors.Is(err, context.Canceled) {
+		return &plain{text: "AWS cannot be reached: " + unreached.Error(), cause: err}
 	}
 	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
 		return &plain{text: operation.Unwrap().Error(), cause: err}

@@ -6,8 +6,10 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,6 +84,9 @@ func one(status Status, what, do, format string, args ...any) []Line {
 }
 
 func failed(what string, err error, do string) []Line {
+	if _, unreached := errors.AsType[*url.Error](err); unreached {
+		do = "see whether this machine reaches AWS: the network, a proxy, --region"
+	}
 	return one(Fail, what, do, "%v", deployment.Plain(err))
 }
 
