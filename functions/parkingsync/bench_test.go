@@ -33,8 +33,8 @@ func invocation(t testing.TB) func() error {
 func BenchmarkInvocation(b *testing.B) {
 	invoke := invocation(b)
 	b.ReportAllocs()
-	for b.Loop() {
-		if err := invoke(); err != nil {
+	for n := 0; b.Loop(); n++ {
+		if err := functest.AtDepth(n%functest.Depths, invoke); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -53,12 +53,15 @@ func BenchmarkInvocationFloor(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
+	bare := func() error {
 		if _, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]); err != nil {
-			b.Fatal(err)
+			return err
 		}
-		if err := rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature); err != nil {
+		return rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature)
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if err := functest.AtDepth(n%functest.Depths, bare); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -104,8 +104,8 @@ func signedCall() func() error {
 func BenchmarkSignedCall(b *testing.B) {
 	call := signedCall()
 	b.ReportAllocs()
-	for b.Loop() {
-		if err := call(); err != nil {
+	for n := 0; b.Loop(); n++ {
+		if err := functest.AtDepth(n%functest.Depths, call); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -116,12 +116,15 @@ func BenchmarkSignedCallFloor(b *testing.B) {
 	key := ownKey()
 	digest := sha256.Sum256([]byte("message"))
 	signature := must(rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]))
-	b.ReportAllocs()
-	for b.Loop() {
+	bare := func() error {
 		if _, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]); err != nil {
-			b.Fatal(err)
+			return err
 		}
-		if err := rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature); err != nil {
+		return rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature)
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if err := functest.AtDepth(n%functest.Depths, bare); err != nil {
 			b.Fatal(err)
 		}
 	}

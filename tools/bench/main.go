@@ -59,7 +59,7 @@ func main() {
 func run(ctx context.Context) error {
 	s := settings{
 		rounds: 7, each: 100 * time.Millisecond, starts: 60, warm: 4000, invocations: 100_000,
-		rates: []int{50, 150, 300}, lasts: 6 * time.Second, log: os.Stdout, began: time.Now(),
+		rates: []int{50, 100, 200}, lasts: 6 * time.Second, log: os.Stdout, began: time.Now(),
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() {
