@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"os"
 	"path/filepath"
@@ -96,15 +97,18 @@ func TestParseInits(t *testing.T) {
 }
 
 func TestAddUp(t *testing.T) {
-	got := addUp([]byte(`  401000        100 T main.main
-  401100         50 T wechat-parking-gateway/shared/signing.(*V2Key).Sign
-  401200         20 t github.com/aws/aws-sdk-go-v2/service/sqs.New[...]
-  401300         10 R type:*github.com/aws/aws-sdk-go-v2/service/sqs.Client
-  401400         30 T gopkg.in/x%2ev3.F
-  401500        900 B runtime.mheap_
-  401600          5 T net/http.(*Client).Do
-             U getenv
-`), map[string]string{
+	text, bss := &elf.Section{}, &elf.Section{}
+	text.Type, bss.Type = elf.SHT_PROGBITS, elf.SHT_NOBITS
+	got := addUp([]elf.Symbol{
+		{Name: "main.main", Section: 1, Size: 100},
+		{Name: "wechat-parking-gateway/shared/signing.(*V2Key).Sign", Section: 1, Size: 50},
+		{Name: "github.com/aws/aws-sdk-go-v2/service/sqs.New[...]", Section: 1, Size: 20},
+		{Name: "type:*github.com/aws/aws-sdk-go-v2/service/sqs.Client", Section: 1, Size: 10},
+		{Name: "gopkg.in/x%2ev3.F", Section: 1, Size: 30},
+		{Name: "runtime.mheap_", Section: 2, Size: 900},
+		{Name: "net/http.(*Client).Do", Section: 1, Size: 5},
+		{Name: "absolute", Section: elf.SHN_ABS, Size: 7},
+	}, []*elf.Section{{}, text, bss}, map[string]string{
 		"main": product, "wechat-parking-gateway/shared/signing": product, "github.com/aws/aws-sdk-go-v2/service/sqs": "sqs",
 		"gopkg.in/x.v3": "x", "net/http": standardLibrary, "runtime": standardLibrary,
 	})
@@ -124,8 +128,8 @@ func TestModel(t *testing.T) {
 	if got, want := all[0].WarmCPU, fullProcessor/128; got < want-0.01 || got > want+0.01 {
 		t.Errorf("got %v ms at 128 MB, want %v", got, want)
 	}
-	if got := advised(all); got != 512 {
-		t.Errorf("got %v MB advised, want 512: 138 ms for a start, 3.5 ms for a request", got)
+	if got := advised(all); got != 1024 {
+		t.Errorf("got %v MB advised, want 1024: 69 ms for a start, 1.7 ms for a request", got)
 	}
 	c.Warm = 1000
 	if got := advised(model(c)); got != fullProcessor {

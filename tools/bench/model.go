@@ -20,9 +20,10 @@ const (
 	// How long one waits for others, in milliseconds: WeChat Pay, an AWS service in the region. Guesses.
 	weChatPayWait = 80.0
 	awsWait       = 5.0
-	// What the sizes are chosen by: the processor time of a warm request and of a start, in milliseconds.
-	maxWarmCPU  = 5.0
-	maxStartCPU = 150.0
+	// What the sizes are chosen by: the processor time of a warm request, which is to be small beside the wait for WeChat
+	// Pay, and of a start, which is to be too short for a driver at a barrier to notice, in milliseconds.
+	maxWarmCPU  = 10.0
+	maxStartCPU = 100.0
 )
 
 // memorySizes are the sizes that the model looks at, in MB.

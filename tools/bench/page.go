@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,7 @@ type page struct {
 	measurement
 	Budgets  []judgement
 	Model    []modelRow
-	Template map[string]int
+	Template []string // the functions' sizes in template.yaml, as text
 	Date     string
 	Counts   counts
 	First    float64 // MiB at the beginning and at the end of the long run
@@ -48,9 +49,12 @@ func writePage(s settings, m measurement, judged []judgement) error {
 		sizes := model(c)
 		p.Model = append(p.Model, modelRow{c, sizes, advised(sizes)})
 	}
-	var err error
-	if p.Template, err = templateMemory(s.root); err != nil {
+	memory, err := templateMemory(s.root)
+	if err != nil {
 		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(memory)) {
+		p.Template = append(p.Template, fmt.Sprintf("%d MB for %s", memory[id], id))
 	}
 	docs := filepath.Join(s.root, "docs")
 	if err := drawAll(filepath.Join(docs, "performance"), p); err != nil {

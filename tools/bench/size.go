@@ -2,11 +2,11 @@ package main
 
 import (
 	"archive/zip"
-	"bufio"
 	"bytes"
 	"cmp"
 	"compress/flate"
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -139,33 +138,34 @@ func (b bench) moduleSizes(ctx context.Context, name string) (packages int, size
 		"build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-o", unstripped, path); err != nil {
 		return 0, nil, err
 	}
-	symbols, err := exec.CommandContext(ctx, "go", "tool", "nm", "-size", unstripped).Output()
+	program, err := elf.Open(unstripped)
 	if err != nil {
 		return 0, nil, err
 	}
-	return packages, addUp(symbols, moduleOf), nil
+	defer program.Close()
+	symbols, err := program.Symbols()
+	if err != nil {
+		return 0, nil, err
+	}
+	return packages, addUp(symbols, program.Sections, moduleOf), nil
 }
 
-// addUp reads lines of go tool nm -size: address, size, kind, name.
-func addUp(symbols []byte, moduleOf map[string]string) map[string]int64 {
+// addUp adds up by module what symbols take in the file. Those of sections that are only made when the program starts (BSS)
+// take nothing.
+func addUp(symbols []elf.Symbol, sections []*elf.Section, moduleOf map[string]string) map[string]int64 {
 	sizes := make(map[string]int64)
-	for lines := bufio.NewScanner(bytes.NewReader(symbols)); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || strings.ContainsAny(fields[2], "bBU") {
-			continue // BSS takes no room in the file
-		}
-		size, err := strconv.ParseInt(fields[1], 10, 64)
-		if err != nil {
+	for _, s := range symbols {
+		if int(s.Section) >= len(sections) || sections[s.Section].Type == elf.SHT_NOBITS || sections[s.Section].Type == elf.SHT_NULL {
 			continue
 		}
-		module, found := moduleOf[packageOf(fields[3])]
+		module, found := moduleOf[packageOf(s.Name)]
 		if !found {
 			module = shared
 		}
 		if module == "wechat-parking-gateway/tools/bench" {
 			module = product
 		}
-		sizes[module] += size
+		sizes[module] += int64(s.Size)
 	}
 	return sizes
 }
