@@ -310,7 +310,7 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("got %+v, want status 1", got)
 	}
 	for what, want := range map[string]string{
-		"stack": "fail parking-prod is UPDATE_ROLLBACK_FAILED", "secrets": "fail 1 errors", "dead letters": "warn 1 events", "table": "fail",
+		"stack": "fail parking-prod is UPDATE_ROLLBACK_FAILED", "secrets": "fail errors: 1, warnings: 0; the first: nowhere: there is no such secret", "dead letters": "warn 1 events", "table": "fail",
 		"encryption": "fail " + d.state.MerchantKeySecret, "address": "fail", "alarm": "fail " + alarm, "events queue": "warn 0 waiting, 0 in delivery, 0 for a later try, the oldest 1h0m0s",
 	} {
 		if !strings.HasPrefix(found[what], want) {
