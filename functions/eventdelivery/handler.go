@@ -74,7 +74,7 @@ func (h *handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEven
 // was delivered, or goes on as another message that a queue has accepted.
 func (h *handler) deal(ctx context.Context, m events.SQSMessage) bool {
 	started := h.now()
-	t := trace.Begin(origin(m).Traceparent, m.Attributes["AWSTraceHeader"])
+	t := trace.Begin(attributeText(m, trace.Header), m.Attributes["AWSTraceHeader"])
 	ctx, line := telemetry.Begin(trace.With(ctx, t))
 	telemetry.Set(ctx, telemetry.MessageID, m.MessageId)
 	item, d := h.decide(ctx, m)

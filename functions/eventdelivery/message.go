@@ -17,7 +17,8 @@ import (
 )
 
 // The attributes in which a queue message carries what is known of its event's tries, beside those of its origin. A message
-// as notifycallback sends it has none. One on the dead-letter queue has the reason as well; moved back to the queue, it begins anew.
+// as notifycallback sends it has none. One on the dead-letter queue has the reason as well; moved back to the queue, it
+// begins anew.
 const (
 	triesAttribute      = "tries"
 	firstTryAttribute   = "first_try"
@@ -41,7 +42,7 @@ func read(m events.SQSMessage) (delivery.Item, error) {
 	if err != nil {
 		return delivery.Item{}, errMalformed
 	}
-	message.Origin = origin(m)
+	message.Origin = event.ReadOrigin(func(name string) string { return attributeText(m, name) })
 	item := delivery.Item{Message: message}
 	a := attributes{from: m.MessageAttributes}
 	if _, parked := m.MessageAttributes[reasonAttribute]; parked {
@@ -57,9 +58,9 @@ func read(m events.SQSMessage) (delivery.Item, error) {
 	return item, nil
 }
 
-// origin returns what a message tells of where its event came from.
-func origin(m events.SQSMessage) event.Origin {
-	return event.ReadOrigin(func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) })
+// attributeText returns the text of a message's attribute, "" where it has none.
+func attributeText(m events.SQSMessage, name string) string {
+	return aws.ToString(m.MessageAttributes[name].StringValue)
 }
 
 // attributes reads attributes, each of which may be absent, and remembers whether any is malformed.

@@ -21,9 +21,10 @@
 //	a failure of ours                                Ours: the copy stays on the queue as it is
 //
 // The plan goes by time, see [NextDelay]. The last try of an event is made 24 h after its first, or later where the
-// vendor's Retry-After asked for that. Of a ping it is 5 minutes, everywhere that 24 h are spoken of here. Two limits keep an event from waiting for ever at a circuit that is never found
-// closed: one that was tried before is given up when its 24 h are over, since its vendor is failing then; one that was
-// not is tried in spite of the circuit when it has been held for 24 h, and its own 24 h begin.
+// vendor's Retry-After asked for that. Of a ping it is 5 minutes, everywhere that 24 h are spoken of here. Two limits keep
+// an event from waiting for ever at a circuit that is never found closed: one that was tried before is given up when its
+// 24 h are over, since its vendor is failing then; one that was not is tried in spite of the circuit when it has been held
+// for 24 h, and its own 24 h begin.
 //
 // # What is guaranteed
 //
@@ -50,7 +51,6 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -249,18 +249,13 @@ func (d *Deliverer) Deliver(ctx context.Context, item Item) Decision {
 	return d.once(ctx, item, v, e, pass)
 }
 
-// isEventID and isVendorID tell the forms of what goes into a header, a table's key and the queue's message groups. The
-// first is wider than what package event makes, the second is what package vendor takes.
+// isEventID tells the form of what goes into a header and a table's key. It is wider than what package event makes.
 func isEventID(s string) bool { return charset.Fits(s, 64, charset.Alphanumeric+"_-") }
-
-func isVendorID(s string) bool {
-	return !strings.HasPrefix(s, "-") && charset.Fits(s, 32, charset.Digits+charset.Lower+"-")
-}
 
 // credible reports whether the item is one that the gateway made. Times that no plan sets would keep it on the queue for
 // ever.
 func (i Item) credible(now time.Time) bool {
-	return isEventID(i.Message.ID) && isVendorID(i.Message.VendorID) && event.Sent(i.Message.Type) &&
+	return isEventID(i.Message.ID) && vendor.ValidID(i.Message.VendorID) && event.Sent(i.Message.Type) &&
 		i.Tries >= 0 && (i.Tries == 0 || !i.FirstTry.IsZero()) &&
 		!i.FirstTry.After(now.Add(clockSkew)) &&
 		!i.Due.After(now.Add(MaxDelay+clockSkew))

@@ -92,8 +92,8 @@ func (b *Box) secretFailed(err error, stale bool) {
 	}
 }
 
-// Connect returns a function for Warm that opens a connection to an AWS service, named by its SDK id, so that the first request
-// does not wait for the handshake. A failure costs nothing else: the request connects by itself.
+// Connect returns a function for Warm that opens a connection to an AWS service, named by its SDK id, so that the first
+// request does not wait for the handshake. A failure costs nothing else: the request connects by itself.
 func Connect(config aws.Config, sdkID string) func(context.Context) {
 	return func(ctx context.Context) { _ = awsenv.Connect(ctx, config, sdkID) }
 }

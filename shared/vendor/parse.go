@@ -161,7 +161,7 @@ func (m Merchant) key() merchantKey {
 }
 
 func merge(merged map[string]*merging, id string, e entry, at place) error {
-	if !isID(id) {
+	if !ValidID(id) {
 		return at.refuse("want as an id 1 to 32 lower-case letters, digits and hyphens, the first no hyphen")
 	}
 	m := merged[id]
@@ -315,7 +315,8 @@ func (p place) refuseFor(err error) error {
 	return &Error{Document: p.document, Pointer: string(p.pointer), Reason: err.Error(), cause: err}
 }
 
-func isID(s string) bool {
+// ValidID reports whether s can be a vendor's id: [a-z0-9][a-z0-9-]{0,31}.
+func ValidID(s string) bool {
 	return !strings.HasPrefix(s, "-") && charset.Fits(s, maxID, charset.Digits+charset.Lower+"-")
 }
 

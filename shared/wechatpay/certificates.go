@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"wechat-parking-gateway/shared/charset"
 	"wechat-parking-gateway/shared/signing"
 )
 
@@ -169,7 +169,7 @@ func (l listedCertificate) open(apiV3Keys []*signing.V3Key, now time.Time) (Plat
 
 // cleanSerial returns what can be shown of a serial number as it came.
 func cleanSerial(s string) string {
-	if s == "" || len(s) > 64 || strings.Trim(s, "0123456789ABCDEFabcdef") != "" {
+	if !charset.Fits(s, 64, charset.Digits+"ABCDEFabcdef") {
 		return "without a serial number"
 	}
 	return s
