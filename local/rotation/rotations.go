@@ -98,14 +98,18 @@ func (r *run) webhookSecret() rotation {
 }
 
 // apiV2Key changes the key of entry notifications and plate callbacks. The console holds one, and takes the new one at once.
+// The list has the keys in the order in which WeChat Pay takes them: a call that the change overtakes, whose try with the old
+// key is rejected, then has the new one before it. The other way round the change may fall between the two tries, and both
+// are rejected.
 func (r *run) apiV2Key() rotation {
 	key := newKey()
 	return rotation{
 		name: "APIv2 key",
 		steps: []step{
 			r.file("new-v2.txt", key),
-			r.parkctl("secret", "key", "add", "apiv2", "--file", "new-v2.txt"),
+			r.parkctl("secret", "key", "add", "apiv2", "--last", "--file", "new-v2.txt"),
 			r.console("set the APIv2 key of new-v2.txt", func(k *wechatpaysim.Keys) { k.APIv2Keys = []string{key} }),
+			r.parkctl("secret", "key", "promote", "apiv2", "2"),
 			r.parkctl("secret", "key", "remove", "apiv2", "2", "--yes"),
 		},
 		proof: func(ctx context.Context) (string, error) {
@@ -113,7 +117,7 @@ func (r *run) apiV2Key() rotation {
 			if err != nil || len(m.APIv2Keys) != 1 || m.APIv2Keys[0] != key {
 				return "", fmt.Errorf("the secret holds %d APIv2 keys, %v, want the new one", len(m.APIv2Keys), err)
 			}
-			// Before the change the new key was tried first; now nothing is rejected any more.
+			// After the change the old key was tried first; now nothing is rejected any more.
 			heard := r.stack.WeChatPay.Requests()
 			mark := heard[len(heard)-1].Seq
 			if err := r.flow(ctx); err != nil {
